@@ -1,0 +1,103 @@
+"""Attention columns: reading M[:, i] out, and Equation 3 of StyO (M_ctr V_sty), without forming the map M.
+
+Shapes: q [B, N, heads * d], k and v [B, T, heads * d] with N query positions and T tokens; columns of M are
+[B, heads, N, I] for I content tokens. M = softmax(Q K^T / sqrt(d)). Where a prompt's L tokens were repeated to T = r L
+rows, to batch it with a longer prompt, the mass of column i is the sum over its r copies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from einops import rearrange
+from torch.nn.functional import scaled_dot_product_attention
+
+
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """[B, T, heads * d] to [B, heads, T, d]."""
+    return rearrange(x, "b t (h d) -> b h t d", h=heads)
+
+
+def read_columns(q: torch.Tensor, k: torch.Tensor, columns: Sequence[int], heads: int) -> torch.Tensor:
+    """M[:, i] for every i in ``columns``, [B, heads, N, I]: attention whose values are the unit vectors e_i, M [e_i].
+
+    ``k`` holds the prompt's own L rows, without repetition. Fused attention kernels want values as wide as the keys,
+    so the unit vectors are padded to d and taken d at a time.
+    """
+    q, k = split_heads(q, heads), split_heads(k, heads)
+    b, h, t, d = k.shape
+    parts = []
+    for start in range(0, len(columns), d):
+        part = columns[start : start + d]
+        units = k.new_zeros(t, d)
+        units[_index(part)] = torch.eye(len(part), d, dtype=k.dtype, device=k.device)
+        parts.append(scaled_dot_product_attention(q, k, units.expand(b, h, t, d))[..., : len(part)])
+    return torch.cat(parts, dim=-1)
+
+
+def _index(columns: Sequence[int]) -> slice | list[int]:
+    """A slice where the columns are neighbours: indexing by it copies no list to the GPU and waits for nothing."""
+    first, last = columns[0], columns[-1]
+    return slice(first, last + 1) if list(columns) == list(range(first, last + 1)) else list(columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class Replacement:
+    """The columns to replace for one prompt of a batch.
+
+    ``rows`` are the prompt's items of the batch axis, ``columns`` its content tokens I, ``length`` its own number of
+    tokens L, ``source`` M_src[:, I] as [B or 1, heads, N, I], and ``strength`` s mixes (1 - s) own + s source.
+    """
+
+    rows: slice
+    columns: Sequence[int]
+    length: int
+    source: torch.Tensor
+    strength: float = 1.0
+
+
+def replace_columns(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    replacements: Sequence[Replacement],
+    heads: int,
+    attention: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Equation 3, M_ctr V_sty [B, N, heads * d], as one ordinary ``attention`` call and one small product a prompt.
+
+    With V' = V but for the content rows I, which are scaled by 1 - s: M_ctr V = M_sty V' + s M_src[:, I] V[I].
+    """
+    rest = v.clone()
+    for r in replacements:
+        rest[r.rows].unflatten(1, (-1, r.length))[:, :, _index(r.columns)] *= 1 - r.strength
+    out = attention(q, k, rest)
+    for r in replacements:
+        out[r.rows] += r.strength * _mix_values(r.source, v[r.rows], r.columns, heads)
+    return out
+
+
+def replace_columns_of(
+    base: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    replacements: Sequence[Replacement],
+    heads: int,
+) -> torch.Tensor:
+    """Equation 3 on top of ``base`` = M_sty V + anything: base + s (M_src - M_sty)[:, I] V[I], [B, N, heads * d].
+
+    For where the attention call is not ours to make, such as under an image adapter that replaces it.
+    """
+    out = base.clone()
+    for r in replacements:
+        own = read_columns(q[r.rows], k[r.rows, : r.length], r.columns, heads)
+        out[r.rows] += r.strength * _mix_values(r.source - own, v[r.rows], r.columns, heads)
+    return out
+
+
+def _mix_values(weights: torch.Tensor, v: torch.Tensor, columns: Sequence[int], heads: int) -> torch.Tensor:
+    """weights [B or 1, heads, N, I] times the content rows V[I], heads joined: [B, N, heads * d]."""
+    return rearrange(weights @ split_heads(v[:, _index(columns)], heads), "b h n d -> b n (h d)")

@@ -1,0 +1,98 @@
+"""Which tokens of a prompt are its content: the columns that Equation 3 takes from the source."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+
+Token = int | torch.Tensor
+"""A BPE token id, or one vector [channels] of a textual-inversion embedding."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContentWord:
+    """One word of a prompt's content part: its role, which repetition it belongs to, and its text."""
+
+    role: str
+    repetition: int
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ContentTokens:
+    """The content tokens of one encoded prompt, in reading order.
+
+    ``labels[i]`` says what token i is, as (role, repetition, index within the word); ``positions[i]`` is its row in the
+    text embedding [tokens, channels] the prompt encodes to, counted over all 77-token chunks.
+    """
+
+    labels: tuple[tuple[str, int, int], ...]
+    positions: tuple[int, ...]
+
+
+def align(own: ContentTokens, source: ContentTokens) -> tuple[list[int], list[int]]:
+    """Pair the content tokens of two prompts by what they are, not by where they stand.
+
+    Returns the positions of the shared tokens in ``own`` and, for each, its index among ``source``'s content tokens.
+    """
+    index = {label: i for i, label in enumerate(source.labels)}
+    shared = [
+        (position, index[label]) for label, position in zip(own.labels, own.positions, strict=True) if label in index
+    ]
+    return [pair[0] for pair in shared], [pair[1] for pair in shared]
+
+
+def flatten(chunks: Sequence[Sequence[tuple]], channels: int) -> list[tuple[int, Token]]:
+    """The word tokens of a tokenized prompt as (position, token), over all chunks.
+
+    ``chunks`` are ComfyUI's lists of (token, weight, word id), word id 0 marking start, end and padding. An embedding
+    of other than ``channels`` channels is left out by the text encoder: the tokens behind it stand one further left.
+    """
+    flat = []
+    start = 0
+    for chunk in chunks:
+        position = start
+        for token, _weight, word in chunk:
+            if isinstance(token, torch.Tensor) and token.shape[-1] != channels:
+                continue
+            if word != 0:
+                flat.append((position, token))
+            position += 1
+        start += len(chunk)
+    return flat
+
+
+def find_content(
+    prompt: Sequence[tuple[int, Token]],
+    words: Sequence[ContentWord],
+    tokenize: Callable[[str], Sequence[Token]],
+    spell: Callable[[Iterable[Token]], str],
+) -> ContentTokens:
+    """Find the content part of a prompt by its token ids; the last occurrence counts, as StyO's prompts end with it.
+
+    ``prompt`` comes from `flatten`, ``tokenize`` gives the tokens of one word and ``spell`` writes tokens for a person.
+    Raises ValueError with both token lists where the content part does not occur.
+    """
+    labels, needle = [], []
+    for word in words:
+        for index, token in enumerate(tokenize(word.text)):
+            labels.append((word.role, word.repetition, index))
+            needle.append(token)
+    tokens = [token for _, token in prompt]
+    for start in range(len(tokens) - len(needle), -1, -1):
+        if all(map(_same, tokens[start:], needle)):
+            positions = [position for position, _ in prompt[start : start + len(needle)]]
+            return ContentTokens(tuple(labels), tuple(positions))
+    text = " ".join(word.text for word in words)
+    raise ValueError(
+        f"The content part '{text}' was not found in the prompt. "
+        f"Its tokens: {spell(needle)}. The prompt's tokens: {spell(tokens)}."
+    )
+
+
+def _same(a: Token, b: Token) -> bool:
+    if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+        return isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and torch.equal(a, b)
+    return a == b

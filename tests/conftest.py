@@ -1,0 +1,32 @@
+"""Makes ComfyUI and the pack importable: the pack as ``styo``, the way ComfyUI loads it, by its path."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _put_comfyui_on_the_path():
+    # `python -m pytest` puts the repository root first, where `nodes` would hide ComfyUI's module of that name.
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+    sys.path.insert(0, os.environ["COMFYUI_PATH"])
+    import comfy.options  # noqa: F401  (argument parsing stays off: pytest's arguments are not ComfyUI's)
+    from comfy.cli_args import args
+
+    args.cpu = True
+
+
+def _import_the_pack():
+    spec = importlib.util.spec_from_file_location("styo", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    sys.modules["styo"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["styo"])
+
+
+if "COMFYUI_PATH" not in os.environ:
+    pytest.exit("COMFYUI_PATH is not set: run the tests with `python scripts/test.py`.", returncode=2)
+_put_comfyui_on_the_path()
+_import_the_pack()

@@ -1,0 +1,1 @@
+"""The sockets: one file a stage, each ending with its list of nodes."""

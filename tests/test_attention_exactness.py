@@ -1,0 +1,223 @@
+"""Equation 3 through real samplers equals the dense float64 reference on final latents, whatever the graph."""
+
+import copy
+
+import node_helpers
+import pytest
+import tiny
+import torch
+from dense_reference import DenseUNet, content_positions
+from styo.bridge.capture import KEY, Capture, maps_of
+from styo.bridge.inject import Inject
+from styo.bridge.prompt_encoding import encode_prompts
+from styo.training.prompts import Prompts
+
+import nodes
+
+STEPS = 4
+PAPER = Prompts()
+LONG = "portrait of a person " + "with a very long description of clothes and light " * 18
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return tiny.make_clip()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.make_model()
+
+
+@pytest.fixture(autouse=True)
+def inference_mode():
+    with torch.inference_mode():
+        yield
+
+
+def encode_text(clip, text):
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def sample(model, positive, negative, latent, sampler="euler", scheduler="normal", cfg=7.5, seed=5, steps=STEPS):
+    return nodes.common_ksampler(model, seed, steps, cfg, sampler, scheduler, positive, negative, latent)[0]
+
+
+def check(
+    model,
+    clip,
+    prompts=PAPER,
+    style_prompts=None,
+    negative="",
+    shape=(1, 4, 8, 8),
+    regions=lambda conditioning: conditioning,
+    strength=1.0,
+    window=(0.0, 1.0),
+    separate=False,
+    **sampling,
+):
+    """Run both passes with the pack and with the dense reference, and compare the stylized latents."""
+    style_prompts = style_prompts or prompts
+    source, _, _, _ = encode_prompts(clip, prompts)
+    _, _, _, stylized = encode_prompts(clip, style_prompts)
+    negative = encode_text(clip, negative) if isinstance(negative, str) else negative
+    latent = {"samples": torch.zeros(shape)}
+
+    models = [model, tiny.make_model(), tiny.make_model()]
+    if separate:
+        models[0] = model = tiny.make_model()
+        for patcher in models:
+            patcher.model.memory_required = lambda *args, **kwargs: 1e30
+    dense_source = DenseUNet(models[1], source[0][0])
+    sample(models[1], regions(source), negative, latent, **sampling)
+
+    words = " ".join(word.text for word in prompts.source_content_words)
+    sigma = model.get_model_object("model_sampling").percent_to_sigma
+    DenseUNet(
+        models[2],
+        stylized[0][0],
+        source=dense_source.maps,
+        columns=content_positions(clip, style_prompts.stylized, words),
+        source_columns=content_positions(clip, prompts.source, words),
+        strength=strength,
+        window=(float(sigma(window[1])), float(sigma(window[0]))),
+    )
+    expected = sample(models[2], regions(stylized), negative, latent, **sampling)["samples"]
+
+    capture = Capture()
+    captured = sample(capture.attach(model), regions(source), negative, {**latent, KEY: capture}, **sampling)
+    injected = Inject(maps_of(captured), strength, *window).attach(model)
+    result = sample(injected, regions(stylized), negative, latent, **sampling)["samples"]
+
+    without = sample(model, regions(stylized), negative, latent, **sampling)["samples"]
+    effect = relative(expected, without)
+    error = relative(result, expected)
+    print(f"relative error {error:.1e}, effect of replacement {effect:.1e}")
+    assert effect > 1e-3, "the test would not notice a missing replacement"
+    assert error < 1e-4
+
+
+def relative(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("cfg", [1.0, 7.5])
+@pytest.mark.parametrize(
+    ("sampler", "scheduler"),
+    [
+        ("ddim", "ddim_uniform"),
+        ("euler", "normal"),
+        ("heun", "normal"),
+        ("dpmpp_2m", "karras"),
+        ("euler_ancestral", "normal"),
+        ("dpmpp_sde", "karras"),
+    ],
+)
+def test_every_sampler_guidance_and_batch(model, clip, sampler, scheduler, cfg, batch):
+    check(model, clip, shape=(batch, 4, 8, 8), sampler=sampler, scheduler=scheduler, cfg=cfg)
+
+
+@pytest.mark.parametrize("negative_chunks", [1, 2, 3])
+@pytest.mark.parametrize("positive_chunks", [1, 3])
+def test_prompts_of_several_chunks(model, clip, positive_chunks, negative_chunks):
+    prompts = Prompts() if positive_chunks == 1 else Prompts(subject=LONG)
+    negative = "blurry " * {1: 1, 2: 100, 3: 200}[negative_chunks]
+    assert len(clip.tokenize(negative)["l"]) == negative_chunks
+    assert len(clip.tokenize(prompts.stylized)["l"]) == positive_chunks
+    check(model, clip, prompts, negative=negative)
+
+
+@pytest.mark.parametrize("content_repeats", [1, 2, 3])
+@pytest.mark.parametrize("style_repeats", [1, 2, 3])
+def test_repeats(model, clip, style_repeats, content_repeats):
+    check(model, clip, Prompts(style_repeats=style_repeats, content_repeats=content_repeats))
+
+
+def test_identifiers_of_any_length(model, clip):
+    check(model, clip, Prompts("qzxv", "lumorph", "xkcdq77z", "b", negator="without", subject="oil painting"))
+
+
+def test_phrase_across_a_chunk_border(model, clip):
+    prompts = Prompts(style_repeats=8, content_repeats=6)
+    positions = encode_prompts(clip, prompts)[0][0][1]["styo_content"].positions
+    assert min(positions) < 76 < 77 < max(positions)
+    check(model, clip, prompts)
+
+
+def test_without_negator(model, clip):
+    check(model, clip, Prompts(negator=""))
+
+
+@pytest.mark.parametrize("negative", ["", "blurry " * 100])
+def test_cond_and_uncond_in_separate_calls(model, clip, negative):
+    check(model, clip, negative=negative, separate=True)
+
+
+def test_style_repeats_changed_between_the_passes(model, clip):
+    check(model, clip, Prompts(style_repeats=1), Prompts(style_repeats=3))
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 14), (2, 4, 16, 6)])
+def test_latents_that_are_not_square(model, clip, shape):
+    check(model, clip, shape=shape)
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.25])
+def test_strength_mixes_the_maps(model, clip, strength):
+    check(model, clip, strength=strength)
+
+
+@pytest.mark.parametrize("window", [(0.0, 0.4), (0.3, 1.0), (0.2, 0.7)])
+def test_window(model, clip, window):
+    check(model, clip, window=window, steps=8)
+
+
+def test_one_area(model, clip):
+    def regions(conditioning):
+        return node_helpers.conditioning_set_values(conditioning, {"area": (8, 4, 0, 4), "set_area_to_bounds": False})
+
+    check(model, clip, regions=regions)
+
+
+def test_two_areas(model, clip):
+    def regions(conditioning):
+        return [
+            *node_helpers.conditioning_set_values(conditioning, {"area": (8, 4, 0, 0), "set_area_to_bounds": False}),
+            *node_helpers.conditioning_set_values(conditioning, {"area": (8, 8, 0, 0), "set_area_to_bounds": False}),
+        ]
+
+    check(model, clip, regions=regions)
+
+
+def test_mask(model, clip):
+    mask = torch.zeros(1, 64, 64)
+    mask[:, :, 20:] = 1
+
+    def regions(conditioning):
+        return node_helpers.conditioning_set_values(
+            conditioning, {"mask": mask, "set_area_to_bounds": False, "mask_strength": 0.8}
+        )
+
+    check(model, clip, regions=regions)
+
+
+def test_timestep_range_of_the_conditioning(model, clip):
+    def regions(conditioning):
+        early, late = copy.copy(conditioning), copy.copy(conditioning)
+        return [
+            *node_helpers.conditioning_set_values(early, {"start_percent": 0.0, "end_percent": 0.5}),
+            *node_helpers.conditioning_set_values(late, {"start_percent": 0.5, "end_percent": 1.0}),
+        ]
+
+    check(model, clip, regions=regions, steps=6)
+
+
+def test_areas_among_the_negatives_duplicate_the_positive(model, clip):
+    """ComfyUI then runs copies of the positive, alike in everything but their area."""
+    negative = encode_text(clip, "blurry")
+    left, right = (
+        node_helpers.conditioning_set_values(negative, {"area": (8, 4, 0, x), "set_area_to_bounds": False})
+        for x in (0, 4)
+    )
+    check(model, clip, negative=[*left, *right])

@@ -1,0 +1,116 @@
+"""Where the pack is not asked to act, it is not there: outputs are bit-identical."""
+
+import comfy.model_management as mm
+import pytest
+import torch
+from passes import Graph, capture, empty_latent, inject, sample
+
+SAMPLERS = ["ddim", "heun", "euler_ancestral", "dpmpp_sde"]
+
+
+@pytest.fixture(scope="module")
+def graph():
+    with torch.inference_mode():
+        return Graph()
+
+
+@pytest.fixture(autouse=True)
+def inference_mode():
+    with torch.inference_mode():
+        yield
+
+
+def same(a, b):
+    return torch.equal(a["samples"], b["samples"])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("cfg", [1.0, 7.5])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_capture_leaves_the_sampled_latent_unchanged(graph, sampler, cfg, batch):
+    latent = empty_latent(batch)
+    plain = graph.plain(graph.source, latent=latent, sampler=sampler, cfg=cfg)
+    assert same(graph.source_pass(latent=latent, sampler=sampler, cfg=cfg), plain)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_strength_zero_is_no_inject(graph, sampler):
+    source = graph.source_pass(sampler=sampler)
+    assert same(graph.stylize(source, strength=0.0, sampler=sampler), graph.plain(graph.stylized, sampler=sampler))
+
+
+@pytest.mark.parametrize("window", [(0.5, 0.5), (0.7, 0.3), (0.0, 0.0)])
+def test_an_empty_window_is_no_inject(graph, window):
+    source = graph.source_pass()
+    stylized = graph.stylize(source, start_percent=window[0], end_percent=window[1])
+    assert same(stylized, graph.plain(graph.stylized))
+
+
+def test_outside_its_window_a_step_is_as_without_inject(graph):
+    """The first of 4 steps starts above the window: its result must be bit-identical."""
+    source = graph.source_pass()
+    seen = {}
+
+    def first_denoised(model, name):
+        model = model.clone()
+        model.set_model_sampler_post_cfg_function(lambda args: seen.setdefault(name, args["denoised"]))
+        return model
+
+    injected = inject(graph.model, source, start_percent=0.3)
+    graph.plain(graph.stylized, model=first_denoised(injected, "injected"))
+    graph.plain(graph.stylized, model=first_denoised(graph.model, "plain"))
+    assert torch.equal(seen["injected"], seen["plain"])
+
+
+def test_the_input_model_and_latent_are_untouched(graph):
+    before = graph.plain(graph.source)
+    latent = empty_latent()
+    options = str(graph.model.model_options)
+    source = sample(*capture_into(graph, latent))
+    graph.stylize(source)
+    assert list(latent) == ["samples"]
+    assert str(graph.model.model_options) == options and not graph.model.wrappers
+    assert same(graph.plain(graph.source), before)
+
+
+def capture_into(graph, latent):
+    model, started = capture(graph.model, latent)
+    return model, graph.source, graph.negative, started
+
+
+class Cancelled(BaseException):
+    """As abrupt as ComfyUI's own InterruptProcessingException, which is a BaseException too."""
+
+
+@pytest.mark.parametrize("failure", [Cancelled, RuntimeError, mm.InterruptProcessingException])
+@pytest.mark.parametrize("stage", ["capture", "inject"])
+def test_a_cancelled_or_failed_run_leaves_nothing_behind(graph, stage, failure):
+    plain = graph.plain(graph.stylized)
+    source = graph.source_pass()
+
+    def fail(args):
+        raise failure()
+
+    if stage == "capture":
+        model, latent = capture(graph.model, empty_latent())
+        positive = graph.source
+    else:
+        model, latent, positive = inject(graph.model, source), empty_latent(), graph.stylized
+    failing = model.clone()
+    failing.set_model_sampler_post_cfg_function(fail)
+    with pytest.raises(failure):
+        sample(failing, positive, graph.negative, latent)
+    assert same(graph.plain(graph.stylized), plain)
+    assert same(graph.stylize(source), graph.stylize(source))
+    if stage == "capture":
+        with pytest.raises(ValueError, match="not the direct result of a finished sampler run"):
+            inject(graph.model, latent)
+        assert same(sample(model, positive, graph.negative, latent), graph.plain(graph.source))
+
+
+def test_injecting_a_pass_into_itself_changes_nothing(graph):
+    """M_src = M_sty: replacement is the identity, for a sampler that visits sigmas twice too."""
+    for sampler in SAMPLERS:
+        source = graph.source_pass(sampler=sampler)
+        again = graph.plain(graph.source, model=inject(graph.model, source), sampler=sampler)
+        torch.testing.assert_close(again["samples"], source["samples"], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,109 @@
+"""Runs of StyO IDL Train on the tiny models, as ComfyUI calls the node."""
+
+import copy
+
+import folder_paths
+import pytest
+import safetensors.torch
+import torch
+from styo.nodes.training import StyOIDLTrain
+from styo.training.prompts import Prompts
+from tiny import make_clip, make_model, make_vae
+
+import nodes
+
+DEFAULTS = {
+    "method": "full",
+    "steps": 3,
+    "learning_rate": 1e-3,
+    "seed": 0,
+    "train_text_encoder": False,
+    "rank": 4,
+    "resolution": 64,
+    "precision": "fp32",
+    "gradient_checkpointing": False,
+    "save_every": 0,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Layers this small run faster on one thread than on a busy machine's many."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def output(tmp_path, monkeypatch):
+    """An output folder of the test's own, with ``loras`` among the LoRA folders, as ComfyUI's main.py does."""
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    paths = copy.deepcopy(folder_paths.folder_names_and_paths["loras"])
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path / "loras")], paths[1]))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    return tmp_path
+
+
+def picture(seed, height=64, width=64, channels=3):
+    """An IMAGE [1, height, width, channels] of smooth coloured patches."""
+    coarse = torch.rand((1, channels, 3, 3), generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1).movedim(1, -1)
+
+
+def images(auxiliary=2):
+    """The image inputs of a run."""
+    pictures = {"source_image": [picture(1)], "target_image": [picture(2)]}
+    if auxiliary:
+        pictures["auxiliary_images"] = [torch.cat([picture(10 + i) for i in range(auxiliary)])]
+    return pictures
+
+
+def inputs(**changes):
+    """All inputs of a run, as lists, which is how ComfyUI gives them to this node."""
+    pictures = {name: changes.pop(name) for name in list(changes) if name.endswith(("image", "images"))}
+    values = {"filename_prefix": "loras/StyO/idl", "prompts": Prompts(), **DEFAULTS, **changes}
+    for name, make in (("model", make_model), ("clip", make_clip), ("vae", make_vae)):
+        values.setdefault(name, make())
+    return {name: [value] for name, value in values.items()} | (pictures or images())
+
+
+def run(**changes):
+    """(model, clip, weights, loss) of the node, run as the executor runs it: under inference mode."""
+    with torch.inference_mode():
+        return StyOIDLTrain.PREPARE_CLASS_CLONE(None).execute(**inputs(**changes)).args
+
+
+def run_inputs(values):
+    """`run` on finished inputs."""
+    with torch.inference_mode():
+        return StyOIDLTrain.PREPARE_CLASS_CLONE(None).execute(**values).args
+
+
+def same(a, b):
+    """Whether two weights dicts are the same bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def files(output, pattern="loras/**/*.safetensors"):
+    """The files of a run, relative to the output folder."""
+    return sorted(str(path.relative_to(output)) for path in output.glob(pattern))
+
+
+def load(path):
+    """The tensors of a file."""
+    return safetensors.torch.load_file(path)
+
+
+def patched(patcher):
+    """Every weight of a MODEL or CLIP patcher as ComfyUI computes with it, by key, in float32."""
+    return {
+        key: patcher.patch_weight_to_device(key, device_to=torch.device("cpu"), return_weight=True).float()
+        for key in patcher.model.state_dict()
+    }
+
+
+def lora_loader(model, clip, name):
+    """MODEL and CLIP from ComfyUI's own LoraLoader."""
+    with torch.inference_mode():
+        return nodes.LoraLoader().load_lora(model, clip, name, 1.0, 1.0)

@@ -1,0 +1,166 @@
+"""Every bad input of StyO IDL Train ends in one sentence that says what to change, before anything is trained."""
+
+import comfy.model_base
+import comfy.model_sampling
+import comfy.supported_models
+import folder_paths
+import pytest
+import torch
+from idl_runs import files, inputs, one_thread, output, picture, run, run_inputs  # noqa: F401
+from styo.bridge import output_files
+from styo.nodes.training import StyOIDLTrain
+from tiny import make_clip, make_model, make_vae
+
+
+def refuse(sentence, **changes):
+    with pytest.raises(ValueError, match=sentence) as error:
+        run(**changes)
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 300
+    assert text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": -3}, "steps is -3"),
+        ({"steps": 1.5}, "steps is 1.5"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"learning_rate": -1e-6}, "learning_rate is -1e-06"),
+        ({"learning_rate": 1.0}, "learning_rate is 1.0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"learning_rate": "fast"}, "learning_rate is fast"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**64}, "seed is"),
+        ({"rank": 0}, "rank is 0"),
+        ({"resolution": 100}, "resolution is 100"),
+        ({"resolution": 0}, "resolution is 0"),
+        ({"save_every": -1}, "save_every is -1"),
+        ({"method": "dreambooth"}, "method is dreambooth"),
+        ({"precision": "fp8"}, "precision is fp8"),
+    ],
+)
+def test_settings_out_of_range(output, changes, sentence):  # noqa: F811
+    refuse(sentence, **changes)
+    assert files(output, "**/*") == []
+
+
+@pytest.mark.parametrize("socket", ["source_image", "target_image", "auxiliary_images"])
+@pytest.mark.parametrize(
+    "bad, sentence",
+    [
+        (torch.full((1, 64, 64, 3), float("nan")), "nan or infinite"),
+        (torch.full((1, 64, 64, 3), float("inf")), "nan or infinite"),
+        (torch.zeros(64, 64, 3), "has the shape"),
+        (torch.zeros(1, 4, 8, 8), "has the shape"),
+        (torch.zeros(0, 64, 64, 3), "has the shape"),
+    ],
+)
+def test_images_that_are_none(output, socket, bad, sentence):  # noqa: F811
+    pictures = {"source_image": [picture(1)], "target_image": [picture(2)], socket: [bad]}
+    refuse(f"{socket}.*{sentence}", **pictures)
+    assert files(output, "**/*.safetensors") == []
+
+
+def sdxl(model):
+    model.model.model_config = comfy.supported_models.SDXL({**model.model.model_config.unet_config})
+
+
+def inpainting(model):
+    model.model.model_config.unet_config = {**model.model.model_config.unet_config, "in_channels": 9}
+
+
+def v_prediction(model):
+    model.model.model_type = comfy.model_base.ModelType.V_PREDICTION
+
+
+def patched_sampling(model):
+    class Sampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.V_PREDICTION):
+        pass
+
+    model.add_object_patch("model_sampling", Sampling(model.model.model_config))
+
+
+@pytest.mark.parametrize("change", [sdxl, inpainting, v_prediction, patched_sampling])
+def test_models_that_are_not_sd15(output, change):  # noqa: F811
+    model = make_model()
+    change(model)
+    refuse("needs a (Stable Diffusion 1.x )?model that predicts noise", model=model)
+
+
+def test_an_sdxl_clip(output):  # noqa: F811
+    clip = make_clip()
+    tokenize = clip.tokenize
+    clip.tokenize = lambda text, **options: {**tokenize(text, **options), "g": []}
+    refuse("`clip`", clip=clip)
+
+
+def test_a_vae_with_other_latents(output):  # noqa: F811
+    vae = make_vae()
+    vae.encode = lambda pixels: torch.zeros(len(pixels), 16, 8, 8)
+    refuse("`vae` is not that of a Stable Diffusion 1.x model", vae=vae)
+
+
+@pytest.mark.parametrize("prefix", ["../outside", "loras/../../outside", "/tmp/outside", "", "loras/", "loras/.."])
+def test_prefixes_that_lead_nowhere(output, prefix):  # noqa: F811
+    refuse("filename_prefix", filename_prefix=prefix)
+    assert not (output.parent / "outside").exists()
+    assert files(output, "**/*.safetensors") == []
+
+
+def test_a_prefix_below_a_file(output):  # noqa: F811
+    (output / "loras").write_text("a file where a folder should be")
+    refuse("filename_prefix", filename_prefix="loras/StyO/idl")
+
+
+def test_a_folder_that_cannot_be_written(output, monkeypatch):  # noqa: F811
+    def denied(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(output_files.tempfile, "TemporaryFile", denied)
+    refuse("cannot be written to .Permission denied.")
+
+
+def test_a_disk_that_is_too_small(output, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(output_files.shutil, "disk_usage", lambda _: _Usage(1000))
+    refuse("GB left and this training writes up to")
+
+
+class _Usage:
+    def __init__(self, free):
+        self.free = free
+
+
+def test_a_prefix_outside_loras_is_saved_and_logged(output, caplog):  # noqa: F811
+    run(filename_prefix="elsewhere/idl", steps=1)
+    assert files(output, "**/*.safetensors") == ["elsewhere/idl_00001_.safetensors"]
+    assert "LoRA loaders list files below loras/ only" in caplog.text
+
+
+def test_a_good_run_follows_a_bad_one(output):  # noqa: F811
+    values = inputs(steps=1)
+    with pytest.raises(ValueError, match="nan"):
+        run_inputs({**values, "source_image": [torch.full((1, 64, 64, 3), float("nan"))]})
+    assert len(run_inputs(values)[3]["loss"]) == 1
+
+
+def test_sockets_are_the_contract():
+    schema = StyOIDLTrain.GET_SCHEMA()
+    assert [i.id for i in schema.inputs] == [
+        *("model", "clip", "vae", "prompts", "source_image", "target_image", "auxiliary_images"),
+        *("method", "steps", "learning_rate", "seed", "filename_prefix"),
+        *("train_text_encoder", "rank", "resolution", "precision", "gradient_checkpointing", "save_every"),
+    ]
+    assert [o.io_type for o in schema.outputs] == ["MODEL", "CLIP", "LORA_MODEL", "LOSS_MAP"]
+    assert all(i.tooltip for i in schema.inputs)
+    rate = next(i for i in schema.inputs if i.id == "learning_rate")
+    assert rate.default == 1e-6
+    assert rate.round <= 1e-8
+
+
+def test_files_of_a_run_are_listed_by_lora_loaders(output):  # noqa: F811
+    run(steps=1)
+    assert folder_paths.get_filename_list("loras") == ["StyO/idl_00001_.safetensors"]

@@ -1,0 +1,95 @@
+"""The parts of Equation 1: noise as ComfyUI adds it, prompts of different lengths, images, draws."""
+
+import pytest
+import torch
+from idl_runs import one_thread, picture  # noqa: F401
+from styo.bridge.unet_copy import copy_unet, eps_theta
+from styo.training.data import draw, to_square
+from styo.training.losses import add_noise, stack_contexts, triple_reconstruction_loss
+from tiny import WIDTH, make_model
+
+
+def test_noise_is_added_as_comfyui_adds_it():
+    sampling = make_model().get_model_object("model_sampling")
+    generator = torch.Generator().manual_seed(0)
+    z, eps = torch.randn((2, 5, 4, 8, 8), generator=generator)
+    t = torch.tensor([0, 1, 500, 998, 999])
+    sigma = sampling.sigmas[t]
+    expected = sampling.calculate_input(sigma, sampling.noise_scaling(sigma, eps.clone(), z))
+    torch.testing.assert_close(add_noise(z, eps, sigma), expected)
+    assert torch.equal(sampling.timestep(sigma), t)
+
+
+def test_the_copy_predicts_the_noise_that_comfyui_predicts():
+    model = make_model()
+    generator = torch.Generator().manual_seed(0)
+    x, c = torch.randn((2, 4, 8, 8), generator=generator), torch.randn((2, 77, WIDTH), generator=generator)
+    sampling = model.get_model_object("model_sampling")
+    t = torch.tensor([100, 900])
+    sigma = sampling.sigmas[t]
+    with torch.no_grad():
+        denoised = model.model.apply_model(x, sigma, c_crossattn=c, transformer_options={})
+        predicted = eps_theta(copy_unet(model), torch.float32)(sampling.calculate_input(sigma, x), t, c)
+    torch.testing.assert_close(predicted, (x - denoised) / sigma.view(-1, 1, 1, 1), rtol=1e-4, atol=1e-4)
+
+
+def test_repeated_contexts_change_no_prediction():
+    generator = torch.Generator().manual_seed(0)
+    contexts = [torch.randn((1, 77 * chunks, WIDTH), generator=generator) for chunks in (1, 2, 3)]
+    z_t = torch.randn((3, 4, 8, 8), generator=generator)
+    t = torch.tensor([10, 500, 900])
+    predict = eps_theta(copy_unet(make_model()), torch.float32)
+    stacked = stack_contexts(contexts)
+    assert stacked.shape == (3, 77 * 6, WIDTH)
+    with torch.no_grad():
+        together = predict(z_t, t, stacked)
+        alone = torch.cat([predict(z_t[i : i + 1], t[i : i + 1], contexts[i]) for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_each_term_weighs_the_same():
+    sigmas = torch.linspace(0.03, 14, 1000)
+    z, eps = torch.zeros((3, 4, 8, 8)), torch.zeros((3, 4, 8, 8))
+    for term in range(3):
+        wrong = torch.zeros((3, 4, 8, 8))
+        wrong[term] = 2.0
+        loss = triple_reconstruction_loss(lambda *_, w=wrong: w, z, torch.tensor([0, 1, 2]), eps, None, sigmas)
+        assert float(loss) == 4.0
+
+
+def test_draws_take_every_image_every_timestep_and_unit_noise():
+    latents = [
+        torch.full((count, 4, 2, 2), float(term)) + torch.arange(count).view(-1, 1, 1, 1) / 10
+        for term, count in enumerate((1, 3, 5))
+    ]
+    generator = torch.Generator().manual_seed(0)
+    draws = [draw(latents, 20, generator) for _ in range(400)]
+    seen = [{round(float(sample.z[term, 0, 0, 0]), 1) for sample in draws} for term in range(3)]
+    assert [len(values) for values in seen] == [1, 3, 5]
+    assert {int(t) for sample in draws for t in sample.t} == set(range(20))
+    eps = torch.stack([sample.eps for sample in draws])
+    assert abs(float(eps.mean())) < 0.02
+    assert float(eps.std()) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("height, width", [(64, 64), (90, 64), (64, 201), (33, 500), (1000, 30)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_any_image_becomes_a_square(height, width, channels):
+    square = to_square(picture(0, height, width, channels)[0], 64)
+    assert square.shape == (64, 64, 3)
+    assert 0 <= float(square.min()) <= float(square.max()) <= 1
+
+
+def test_the_middle_is_kept_and_transparency_is_white():
+    image = torch.zeros((64, 192, 4))
+    image[:, 64:128, 0] = 1.0
+    image[:, :, 3] = 1.0
+    image[:32, :, 3] = 0.0
+    square = to_square(image, 64)
+    assert torch.equal(square[40, 32], torch.tensor([1.0, 0.0, 0.0]))
+    assert torch.equal(square[10, 32], torch.ones(3))
+
+
+def test_an_image_of_the_right_size_is_not_touched():
+    image = picture(0)[0]
+    assert torch.equal(to_square(image, 64), image)

@@ -1,0 +1,170 @@
+"""A training that is cut short goes on where it stopped, and ends where it would have ended."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import comfy.model_management
+import pytest
+import torch
+from idl_runs import files, inputs, load, one_thread, output, run, run_inputs, same  # noqa: F401
+from styo.bridge import unet_copy
+from styo.bridge.progress import TrainingProgress
+from styo.training import safetensors_file
+
+KILLED_RUN = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import conftest, folder_paths, torch
+from idl_runs import run
+from styo.bridge.progress import TrainingProgress
+torch.set_num_threads(1)
+folder_paths.set_output_directory({output!r})
+call = TrainingProgress.__call__
+def kill_at_5(self, history):
+    if history.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    call(self, history)
+TrainingProgress.__call__ = kill_at_5
+run(**{changes!r})
+"""
+
+
+@contextlib.contextmanager
+def cancel_at(step):
+    """The user presses Cancel once a training has done ``step`` steps."""
+    call = TrainingProgress.__call__
+
+    def press(self, history):
+        if history.step == step:
+            comfy.model_management.interrupt_current_processing()
+        call(self, history)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingProgress, "__call__", press)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            yield
+    comfy.model_management.interrupt_current_processing(False)
+
+
+def uninterrupted(**changes):
+    return run(**changes, filename_prefix="loras/uninterrupted/idl")[2:]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"method": "lora", "precision": "fp16", "train_text_encoder": True}], ids=["full", "lora_fp16_text"]
+)
+def test_killed_between_two_saves_it_ends_with_the_same_weights(output, caplog, changes):  # noqa: F811
+    changes = {"steps": 7, "save_every": 2, **changes}
+    script = KILLED_RUN.format(tests=str(Path(__file__).parent), output=str(output), changes=changes)
+    process = subprocess.run([sys.executable, "-P", "-c", script], env=os.environ, capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()[-2000:]
+    assert files(output) == [f"loras/StyO/idl_step0000{step}_00001_.safetensors" for step in (2, 4)]
+    with caplog.at_level(logging.INFO):
+        *_, weights, loss = run(**changes)
+    assert "going on from step 4" in caplog.text
+    expected, expected_loss = uninterrupted(**changes)
+    assert same(weights, expected)
+    assert loss == expected_loss
+    assert files(output, "styo_training/*") == []
+
+
+def test_cancel_stops_at_once_and_resumes(output, caplog):  # noqa: F811
+    three_steps = run(steps=3, filename_prefix="loras/short/idl")[2]
+    expected, expected_loss = uninterrupted(steps=6)
+    with cancel_at(3):
+        run(steps=6)
+    assert files(output, "loras/StyO/*") == ["loras/StyO/idl_step00003_00001_.safetensors"]
+    assert same(load(output / files(output, "loras/StyO/*")[0]), three_steps)
+    with caplog.at_level(logging.INFO):
+        *_, weights, loss = run(steps=6)
+    assert "going on from step 3" in caplog.text
+    assert same(weights, expected)
+    assert loss == expected_loss
+
+
+def test_cancel_before_the_first_step_leaves_no_files(output):  # noqa: F811
+    with cancel_at(0):
+        run()
+    assert files(output, "**/*.safetensors") == []
+
+
+def test_other_inputs_start_over(output, caplog):  # noqa: F811
+    with cancel_at(2):
+        run(steps=3)
+    with caplog.at_level(logging.INFO):
+        run(steps=3, seed=1)
+    assert "going on" not in caplog.text
+
+
+def test_fewer_steps_than_are_done_lose_nothing(output):  # noqa: F811
+    with cancel_at(3):
+        run(steps=6)
+    state = output / files(output, "styo_training/*")[0]
+    before = state.read_bytes()
+    with pytest.raises(ValueError, match="steps is 2, but this training was stopped at step 3"):
+        run(steps=2)
+    assert state.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "foreign"])
+def test_a_damaged_state_is_moved_aside_and_training_starts_over(output, caplog, damage):  # noqa: F811
+    with cancel_at(2):
+        run(steps=3)
+    state = output / files(output, "styo_training/*")[0]
+    whole = state.read_bytes()
+    if damage == "foreign":
+        safetensors_file.write(state, {"x": torch.zeros(3)}, {"styo.state": "1"})
+    else:
+        state.write_bytes({"truncated": whole[: len(whole) // 2], "garbage": b"\xff" * 1000, "empty": b""}[damage])
+    *_, weights, _ = run(steps=3)
+    assert "cannot be used" in caplog.text
+    assert same(weights, uninterrupted(steps=3)[0])
+    assert [path.suffix for path in (output / "styo_training").iterdir()] == [".damaged"]
+
+
+def test_a_save_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch):
+    path = tmp_path / "state.safetensors"
+    safetensors_file.write(path, {"x": torch.zeros(3)}, {})
+
+    def full_disk(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        safetensors_file.write(path, {"x": torch.ones(3)}, {})
+    assert torch.equal(safetensors_file.read(path)[0]["x"], torch.zeros(3))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_non_finite_loss_keeps_the_last_good_weights(output, monkeypatch):  # noqa: F811
+    good = run(steps=3, filename_prefix="loras/good/idl")[2]
+    eps_theta, calls = unet_copy.eps_theta, []
+
+    def failing(unet, dtype):
+        predict = eps_theta(unet, dtype)
+
+        def maybe(z_t, t, c):
+            calls.append(1)
+            return predict(z_t, t, c) * (float("nan") if len(calls) == 4 else 1.0)
+
+        return maybe
+
+    monkeypatch.setattr(unet_copy, "eps_theta", failing)
+    with pytest.raises(RuntimeError, match=r"loss became nan at step 4: choose a lower learning_rate"):
+        run(steps=6)
+    assert files(output, "loras/StyO/*") == ["loras/StyO/idl_step00004_00001_.safetensors"]
+    assert same(load(output / files(output, "loras/StyO/*")[0]), good)
+
+
+def test_a_good_run_follows_a_failed_one(output, monkeypatch):  # noqa: F811
+    values = inputs()
+    with monkeypatch.context() as broken:
+        broken.setattr(unet_copy, "eps_theta", lambda *_: lambda z_t, *_: z_t * float("nan"))
+        with pytest.raises(RuntimeError):
+            run_inputs(values)
+    assert same(run_inputs(values)[2], uninterrupted()[0])

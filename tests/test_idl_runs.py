@@ -1,0 +1,272 @@
+"""A training leaves everything else alone, repeats itself, and returns what it saved."""
+
+import copy
+import json
+import logging
+import random
+
+import comfy.sd
+import numpy
+import pytest
+import safetensors
+import torch
+from idl_runs import (  # noqa: F401
+    DEFAULTS,
+    files,
+    images,
+    inputs,
+    load,
+    lora_loader,
+    one_thread,
+    output,
+    patched,
+    picture,
+    run,
+    run_inputs,
+    same,
+)
+from styo.training.prompts import Prompts
+from tiny import make_clip, make_model, make_vae
+
+METHODS = [
+    {"method": method, "train_text_encoder": text}
+    for method in ("full", "cross_attention", "lora")
+    for text in (False, True)
+]
+
+
+def raw(patcher):
+    """A copy of every stored weight."""
+    return {key: value.detach().clone() for key, value in patcher.model.state_dict().items()}
+
+
+def with_lora(model, seed=5):
+    """``model`` with a user's LoRA on a self-attention and a cross-attention layer."""
+    generator = torch.Generator().manual_seed(seed)
+    lora = {}
+    for layer in ("attn1", "attn2"):
+        name = f"diffusion_model.middle_block.1.transformer_blocks.0.{layer}.to_q"
+        lora[f"{name}.lora_up.weight"] = torch.randn((64, 4), generator=generator)
+        lora[f"{name}.lora_down.weight"] = torch.randn((4, 64), generator=generator) * 0.1
+    return comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)[0]
+
+
+def test_same_seed_same_weights_other_seed_other_weights(output):  # noqa: F811
+    first, again, other = (run(seed=seed, filename_prefix=f"loras/{i}/idl")[2] for i, seed in enumerate((0, 0, 1)))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize("changes", METHODS)
+def test_everything_the_user_had_stays_as_it_is(output, changes):  # noqa: F811
+    values = inputs(**changes)
+    patchers = (values["model"][0], values["clip"][0].patcher, values["vae"][0].patcher)
+    pictures = {name: [batch.clone() for batch in values[name]] for name in images()}
+    before = [raw(patcher) for patcher in patchers]
+    options = copy.deepcopy(values["model"][0].model_options)
+    for seed_all in (torch.manual_seed, numpy.random.seed, random.seed):
+        seed_all(7)
+    states = torch.get_rng_state(), numpy.random.get_state()[1].copy(), random.getstate()
+    run_inputs(values)
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1] == numpy.random.get_state()[1]).all()
+    assert states[2] == random.getstate()
+    assert all(same(weights, raw(patcher)) for weights, patcher in zip(before, patchers, strict=True))
+    assert not any(patcher.patches for patcher in patchers)
+    assert options == values["model"][0].model_options
+    assert all(
+        torch.equal(a, b) for name, batches in pictures.items() for a, b in zip(batches, values[name], strict=True)
+    )
+
+
+@pytest.mark.parametrize("changes", METHODS)
+def test_lora_loader_gives_the_models_of_the_node(output, caplog, changes):  # noqa: F811
+    values = inputs(**changes)
+    model, clip, weights, _ = run_inputs(values)
+    assert files(output) == ["loras/StyO/idl_00001_.safetensors"]
+    assert same(weights, load(output / "loras/StyO/idl_00001_.safetensors"))
+    with caplog.at_level(logging.WARNING):
+        loaded_model, loaded_clip = lora_loader(values["model"][0], values["clip"][0], "StyO/idl_00001_.safetensors")
+    assert not [record for record in caplog.records if "not loaded" in record.message.lower()]
+    moved = 0
+    for own, loaded, original in (
+        (model, loaded_model, values["model"][0]),
+        (clip.patcher, loaded_clip.patcher, values["clip"][0].patcher),
+    ):
+        own, loaded, original = patched(own), patched(loaded), patched(original)
+        assert same(own, loaded)
+        moved += sum(not torch.equal(own[key], original[key]) for key in own)
+    assert moved > 0
+    assert bool(clip.patcher.patches) == changes["train_text_encoder"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("changes", [{}, {"method": "lora", "train_text_encoder": True}])
+def test_half_precision_models_train_as_their_float32_copies(output, dtype, changes):  # noqa: F811
+    half, clip = make_model(dtype=dtype), make_clip(dtype=dtype)
+    whole, whole_clip = make_model(), make_clip()
+    whole.model.load_state_dict(
+        {k: v.to(w.dtype) for (k, v), w in zip(raw(half).items(), raw(whole).values(), strict=True)}
+    )
+    whole_clip.cond_stage_model.load_state_dict({key: value.float() for key, value in raw(clip.patcher).items()})
+    a = run(model=half, clip=clip, filename_prefix="loras/a/idl", **changes)[2]
+    b = run(model=whole, clip=whole_clip, filename_prefix="loras/b/idl", **changes)[2]
+    assert same(a, b)
+
+
+def test_a_users_lora_is_trained_on_top_of(output):  # noqa: F811
+    model = with_lora(make_model())
+    merged = make_model()
+    for key, weight in patched(model).items():
+        merged.model.state_dict()[key].copy_(weight)
+    trained = run(model=model, filename_prefix="loras/a/idl")
+    assert same(trained[2], run(model=merged, filename_prefix="loras/b/idl")[2])
+    assert not same(trained[2], run(filename_prefix="loras/c/idl")[2])
+    key = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_q"
+    expected = patched(model)[f"{key}.weight"] + trained[2][f"{key}.diff"].float()
+    torch.testing.assert_close(patched(trained[0])[f"{key}.weight"], expected, rtol=0, atol=1e-6)
+
+
+def test_models_loaded_under_inference_mode_can_be_trained(output):  # noqa: F811
+    with torch.inference_mode():
+        values = inputs(model=make_model(), clip=make_clip(), train_text_encoder=True)
+        values["source_image"] = [picture(1)]
+    assert same(run_inputs(values)[2], run(train_text_encoder=True, filename_prefix="loras/other/idl")[2])
+
+
+def test_the_file_says_how_it_came_about(output):  # noqa: F811
+    prompts = Prompts(style_repeats=2, subject="face")
+    model = make_model()
+    model.cached_patcher_init = (
+        model.cached_patcher_init[0],
+        ("/models/checkpoints/v1-5-pruned-emaonly-fp16.safetensors",),
+    )
+    loss = run(model=model, prompts=prompts, seed=3)[3]["loss"]
+    with safetensors.safe_open(output / files(output)[0], framework="pt") as file:
+        metadata = file.metadata()
+    training = json.loads(metadata["styo.training"])
+    assert json.loads(metadata["styo.prompts"]) == prompts.settings()
+    assert training["steps"] == DEFAULTS["steps"] == len(loss)
+    assert training["losses"] == loss
+    assert training["seed"] == 3
+    assert training["learning_rate"] == DEFAULTS["learning_rate"]
+    assert metadata["styo.base_model"] == "v1-5-pruned-emaonly-fp16.safetensors"
+    assert metadata["modelspec.architecture"] == "stable-diffusion-v1/lora"
+
+
+def test_names_are_unique_and_nothing_is_overwritten(output):  # noqa: F811
+    run(seed=0, steps=2, save_every=1)
+    first = (output / "loras/StyO/idl_00001_.safetensors").read_bytes()
+    run(seed=1, steps=2, save_every=1)
+    assert files(output) == [
+        "loras/StyO/idl_00001_.safetensors",
+        "loras/StyO/idl_00002_.safetensors",
+        "loras/StyO/idl_step00001_00001_.safetensors",
+        "loras/StyO/idl_step00001_00002_.safetensors",
+    ]
+    assert (output / "loras/StyO/idl_00001_.safetensors").read_bytes() == first
+    assert files(output, "styo_training/*") == []
+
+
+def test_saves_on_the_way_are_usable(output):  # noqa: F811
+    values = inputs(steps=3, save_every=2)
+    run_inputs(values)
+    run(steps=2, filename_prefix="loras/short/idl")
+    assert same(
+        load(output / "loras/StyO/idl_step00002_00001_.safetensors"),
+        load(output / "loras/short/idl_00001_.safetensors"),
+    )
+    lora_loader(values["model"][0], values["clip"][0], "StyO/idl_step00002_00001_.safetensors")
+
+
+def test_a_finished_training_is_not_repeated(output, caplog):  # noqa: F811
+    first = run()
+    with caplog.at_level(logging.INFO):
+        again = run()
+    assert "already finished" in caplog.text
+    assert same(first[2], again[2])
+    assert first[3] == again[3]
+    assert len(files(output)) == 1
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        {"source_image": [picture(1, 90, 64)], "target_image": [picture(2, 64, 200)]},
+        {"source_image": [picture(1, 64, 64, 4)], "target_image": [picture(2, 64, 64, 1)]},
+        {"source_image": [picture(1, 40, 30)], "target_image": [picture(2, 300, 400), picture(3, 70, 80)]},
+        {
+            "source_image": [picture(1)],
+            "target_image": [picture(2)],
+            "auxiliary_images": [picture(3, 80, 70), picture(4, 64, 64, 4), torch.cat([picture(5), picture(6)])],
+        },
+    ],
+    ids=["portrait_landscape", "rgba_gray", "small_and_several", "list_of_auxiliaries"],
+)
+def test_images_of_every_kind_are_taken(output, pictures):  # noqa: F811
+    assert len(run(steps=1, **pictures)[3]["loss"]) == 1
+
+
+def test_without_auxiliary_images_it_says_so_and_trains_two_terms(output, caplog):  # noqa: F811
+    with caplog.at_level(logging.WARNING):
+        two = run(**images(auxiliary=0))[3]["loss"][0]
+    assert "without the auxiliary term" in caplog.text
+    assert two / 2 == pytest.approx(run()[3]["loss"][0] / 3, rel=0.1)
+
+
+def test_prompts_of_different_lengths_train_together(output):  # noqa: F811
+    assert (
+        len(run(steps=1, prompts=Prompts(style_repeats=8, content_repeats=8), train_text_encoder=True)[3]["loss"]) == 1
+    )
+
+
+@pytest.mark.parametrize("layer", [None, -1, -2])
+@pytest.mark.parametrize("subject", ["portrait", "(portrait:1.3) of (a person:0.5)"])
+def test_the_trainable_text_encoder_encodes_as_clip_text_encode(layer, subject):
+    from styo.bridge.text_encoder_copy import copy_text_encoder, encode
+
+    clip = make_clip()
+    clip.clip_layer(layer)
+    for text in (Prompts(subject=subject).source, Prompts(subject=subject, style_repeats=8).source):
+        tokens = clip.tokenize(text)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                encode(copy_text_encoder(clip), tokens), clip.encode_from_tokens(tokens), rtol=1e-5, atol=1e-5
+            )
+
+
+def test_clip_skip_trains_only_the_layers_it_leaves(output):  # noqa: F811
+    clip = make_clip()
+    clip.clip_layer(-2)
+    weights = run(clip=clip, train_text_encoder=True)[2]
+    assert any("encoder.layers.0." in key for key in weights)
+    assert not any("encoder.layers.1." in key for key in weights)
+
+
+def test_progress_reaches_the_page(output, monkeypatch):  # noqa: F811
+    import comfy.utils
+    import server
+
+    sent, bar = [], []
+    fake = type("Server", (), {"send_progress_text": lambda self, text, node_id: sent.append((text, node_id))})()
+    monkeypatch.setattr(server.PromptServer, "instance", fake, raising=False)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, *_, **__: bar.append((value, total)))
+    from styo.bridge.progress import TrainingProgress
+    from styo.training.loop import LossHistory
+
+    history = LossHistory(2, torch.device("cpu"))
+    progress = TrainingProgress(2, 0, "12")
+    for loss in (1.0, 2.0):
+        progress(history)
+        history.append(torch.tensor(loss))
+    progress(history)
+    assert sent[-1] == ("step 2 of 2, loss 1.5000", "12")
+    assert bar[-1] == (2, 2)
+
+
+def test_the_vae_is_not_asked_for_all_images_at_once(output):  # noqa: F811
+    vae, sizes = make_vae(), []
+    encode = vae.encode
+    vae.encode = lambda pixels: sizes.append(len(pixels)) or encode(pixels)
+    run(steps=1, vae=vae, **images(auxiliary=9))
+    assert sizes == [1, 1, 4, 4, 1]

@@ -1,0 +1,190 @@
+"""The optimizer's steps are those of autograd on Equation 1 and torch's Adam, whatever is trained."""
+
+import pytest
+import torch
+from idl_runs import DEFAULTS, images, inputs, one_thread, output, run, run_inputs, same  # noqa: F401
+from styo.bridge import unet_copy
+from styo.training.optimizer import BackwardAdam
+from styo.training.prompts import Prompts
+from tiny import make_clip, make_model, make_vae
+
+STEPS = DEFAULTS["steps"]
+LEARNING_RATE = DEFAULTS["learning_rate"]
+ROUNDING = 1e-6
+
+
+def clip_reference(weights, ids):
+    """CLIP's text model (two layers, four heads, quick GELU) on token ids [77], written out."""
+    norm = torch.nn.functional.layer_norm
+    linear = torch.nn.functional.linear
+
+    def weight(name):
+        return weights[f"clip_l.transformer.text_model.{name}.weight"]
+
+    def both(name):
+        return weight(name), weights[f"clip_l.transformer.text_model.{name}.bias"]
+
+    x = weight("embeddings.token_embedding")[ids] + weight("embeddings.position_embedding")
+    tokens, channels = x.shape
+    for i in range(2):
+        layer = f"encoder.layers.{i}"
+        h = norm(x, (channels,), *both(f"{layer}.layer_norm1"))
+        q, k, v = (
+            linear(h, *both(f"{layer}.self_attn.{p}_proj")).view(tokens, 4, channels // 4).transpose(0, 1)
+            for p in "qkv"
+        )
+        scores = q @ k.transpose(1, 2) * (channels // 4) ** -0.5
+        scores = scores.masked_fill(torch.ones(tokens, tokens).triu(1).bool(), -torch.inf)
+        h = (scores.softmax(-1) @ v).transpose(0, 1).reshape(tokens, channels)
+        x = x + linear(h, *both(f"{layer}.self_attn.out_proj"))
+        h = linear(norm(x, (channels,), *both(f"{layer}.layer_norm2")), *both(f"{layer}.mlp.fc1"))
+        x = x + linear(h * torch.sigmoid(1.702 * h), *both(f"{layer}.mlp.fc2"))
+    return norm(x, (channels,), *both("final_layer_norm"))
+
+
+def equation_1(unet, parameters, contexts, latents, sigmas, generator):
+    """Equation 1 on one draw: three forward passes, three means of squares, one sum."""
+    picks = [int(torch.randint(len(z), (), generator=generator)) for z in latents]
+    ts = torch.randint(1000, (3,), generator=generator)
+    noises = torch.randn((3, *latents[0].shape[1:]), generator=generator)
+    total = 0
+    for z, pick, t, eps, context in zip(latents, picks, ts, noises, contexts, strict=True):
+        alpha_bar = 1 / (1 + sigmas[t] ** 2)
+        z_t = alpha_bar.sqrt() * z[pick] + (1 - alpha_bar).sqrt() * eps
+        arguments = {"timesteps": t[None].float(), "context": context, "transformer_options": {}}
+        prediction = torch.func.functional_call(unet, parameters(), (z_t[None],), arguments)
+        total = total + ((eps - prediction[0]) ** 2).mean()
+    return total
+
+
+def reference(method, train_text_encoder):
+    """The change of every trained tensor after STEPS steps, and its largest last gradient, by the name of the weight.
+
+    Written out without the pack's training; the low-rank matrices start where the pack's start.
+    """
+    model, clip, vae = make_model(), make_clip(), make_vae()
+    generator = torch.Generator().manual_seed(0)
+    unet = model.model.diffusion_model.requires_grad_(False)
+    base = {name: parameter.detach().clone() for name, parameter in unet.named_parameters()}
+    leaves = {}
+    if method == "lora":
+        twin = unet_copy.copy_unet(model)
+        unet_copy.select_trainable(twin, "lora", DEFAULTS["rank"], generator)
+        for name, value in twin.named_parameters():
+            if ".lora_" in name:
+                leaves[name] = value.detach().clone().requires_grad_(True)
+    else:
+        names = [name for name in base if method == "full" or ".attn2." in name]
+        leaves = {name: base[name].clone().requires_grad_(True) for name in names}
+    text = {name: value.detach().clone() for name, value in clip.cond_stage_model.state_dict().items()}
+    if train_text_encoder:
+        for name in list(text):
+            if "text_model" in name:
+                text[name] = leaves[name] = text[name].requires_grad_(True)
+
+    def parameters():
+        if method != "lora":
+            return {**base, **{name: leaf for name, leaf in leaves.items() if name in base}}
+        changed = dict(base)
+        for name in leaves:
+            if name.endswith(".lora_up.weight"):
+                stem = name.removesuffix(".lora_up.weight")
+                change = leaves[name].flatten(1) @ leaves[f"{stem}.lora_down.weight"].flatten(1)
+                changed[f"{stem}.weight"] = base[f"{stem}.weight"] + change.view_as(base[f"{stem}.weight"])
+        return changed
+
+    prompts = Prompts()
+    texts = [prompts.source, prompts.target, prompts.auxiliary]
+    ids = [torch.tensor([token for token, _ in clip.tokenize(prompt)["l"][0]]) for prompt in texts]
+    with torch.no_grad():
+        latents = [vae.encode(pictures[0]).float() * 0.18215 for pictures in images().values()]
+    sigmas = model.model.model_sampling.sigmas
+    adam = torch.optim.Adam(leaves.values(), lr=LEARNING_RATE)
+    before = {name: leaf.detach().clone() for name, leaf in leaves.items()}
+    for _ in range(STEPS):
+        contexts = [clip_reference(text, prompt)[None] for prompt in ids]
+        adam.zero_grad()
+        equation_1(unet, parameters, contexts, latents, sigmas, generator).backward()
+        slopes = {name: float(leaf.grad.abs().max()) for name, leaf in leaves.items()}
+        adam.step()
+    changes = {name: leaf.detach() - (0 if ".lora_" in name else before[name]) for name, leaf in leaves.items()}
+    return {file_name(name): (change, slopes[name]) for name, change in changes.items()}
+
+
+def file_name(name):
+    """A weight's name in a weights file."""
+    name = f"text_encoders.{name}" if name.startswith("clip_l.") else f"diffusion_model.{name}"
+    return (
+        name
+        if ".lora_" in name
+        else name.removesuffix(".weight").removesuffix(".bias") + (".diff_b" if name.endswith(".bias") else ".diff")
+    )
+
+
+@pytest.mark.parametrize("method", ["full", "cross_attention", "lora"])
+@pytest.mark.parametrize("train_text_encoder", [False, True])
+def test_steps_are_adam_on_the_gradient_of_equation_1(output, method, train_text_encoder):  # noqa: F811
+    _, _, weights, _ = run(method=method, train_text_encoder=train_text_encoder)
+    expected = reference(method, train_text_encoder)
+    assert weights.keys() - {key for key in weights if key.endswith(".alpha")} == expected.keys()
+    # What a normalisation or a softmax cancels has no gradient but rounding, which Adam makes full steps of.
+    felt = {key: change for key, (change, slope) in expected.items() if slope > ROUNDING}
+    assert len(felt) > 0.9 * len(expected)
+    for key, change in felt.items():
+        error = torch.linalg.vector_norm(weights[key].float() - change) / torch.linalg.vector_norm(change)
+        assert error < 3e-3, f"{key}: {error:.1e}"
+
+
+@pytest.mark.parametrize("changes", [{}, {"method": "lora"}, {"train_text_encoder": True}])
+def test_gradient_checkpointing_takes_the_same_steps(output, changes):  # noqa: F811
+    plain = run(**changes, filename_prefix="loras/plain/idl")[2]
+    recomputed = run(**changes, gradient_checkpointing=True, filename_prefix="loras/recomputed/idl")[2]
+    assert same(plain, recomputed)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+def test_no_update_is_lost_to_rounding(precision):
+    """400 steps at the paper's rate against Adam in float64 on the very gradients."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
+    generator = torch.Generator().manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.SiLU(), torch.nn.Linear(32, 16))
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.2, generator=generator)
+    parameters = dict(net.named_parameters())
+    start = [parameter.detach().double().clone() for parameter in parameters.values()]
+    exact = [torch.nn.Parameter(value.clone()) for value in start]
+    adam64 = torch.optim.Adam(exact, lr=1e-6)
+    gradients = {}
+    for name, parameter in parameters.items():
+        parameter.register_post_accumulate_grad_hook(lambda p, name=name: gradients.__setitem__(name, p.grad.clone()))
+    optimizer = BackwardAdam({"net": parameters}, 1e-6, scale_loss=precision == "fp16")
+    for _ in range(400):
+        x = torch.randn(8, 16, generator=generator)
+        scale = optimizer.loss_scale()
+        with unet_copy.autocast(torch.device("cpu"), dtype):
+            prediction = net(x)
+        optimizer.step(((prediction.float() - x.roll(1, 1)) ** 2).mean())
+        for twin, name in zip(exact, parameters, strict=True):
+            twin.grad = gradients[name].double() / scale
+        adam64.step()
+    for parameter, twin, first in zip(parameters.values(), exact, start, strict=True):
+        update = twin.detach() - first
+        error = torch.linalg.vector_norm(parameter.detach().double() - twin.detach()) / torch.linalg.vector_norm(update)
+        assert torch.linalg.vector_norm(update) > 0
+        assert error < 1e-3
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_a_half_precision_model_moves_at_the_papers_rate(output, precision, stored):  # noqa: F811
+    weights = run_inputs(
+        inputs(
+            model=make_model(dtype=stored),
+            clip=make_clip(dtype=stored),
+            precision=precision,
+            steps=1,
+            learning_rate=1e-6,
+        )
+    )[2]
+    moved = torch.cat([change.float().abs().flatten() for change in weights.values()])
+    assert float(moved.median()) == pytest.approx(1e-6, rel=0.02)

@@ -1,0 +1,86 @@
+"""The state from which an interrupted training goes on, and the fingerprint by which it is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from . import safetensors_file
+from .optimizer import BackwardAdam
+
+SAMPLES_PER_TENSOR = 64
+STATE_FORMAT = {"styo.state": "1"}
+GENERATOR, LOSSES = "generator", "losses"
+
+
+class StateIsFurther(ValueError):
+    """The saved state has more steps behind it than are asked for."""
+
+
+class Fingerprint:
+    """A digest of everything a training reads: two runs with the same one take the same steps."""
+
+    def __init__(self):
+        self._digest = hashlib.sha256()
+
+    def add_settings(self, settings):
+        """Take in anything JSON can hold."""
+        self._digest.update(json.dumps(settings, sort_keys=True).encode())
+
+    def add_tensor(self, name: str, tensor: torch.Tensor):
+        """Take in all of a tensor."""
+        self._digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        self._digest.update(tensor.detach().float().cpu().contiguous().numpy())
+
+    def add_weights(self, weights: Iterable[tuple[str, torch.Tensor]]):
+        """Take in up to SAMPLES_PER_TENSOR values, evenly spread, of each tensor."""
+        for name, weight in weights:
+            self.add_tensor(name, weight.flatten()[:: max(1, weight.numel() // SAMPLES_PER_TENSOR)])
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def save_state(path: Path, optimizer: BackwardAdam, generator: torch.Generator, losses: list[float]):
+    """Replace the state at ``path`` in one move."""
+    tensors = optimizer.state()
+    tensors[GENERATOR] = generator.get_state()
+    tensors[LOSSES] = torch.tensor(losses)
+    safetensors_file.write(path, tensors, STATE_FORMAT)
+
+
+def load_state(path: Path, optimizer: BackwardAdam, generator: torch.Generator, steps: int) -> list[float]:
+    """Go on from the state at ``path``: returns the losses of the steps done, none if there is no state to go on from.
+
+    A damaged state is moved aside, which is logged; one that is past ``steps`` raises StateIsFurther.
+    """
+    if not path.exists():
+        return []
+    try:
+        tensors, metadata = safetensors_file.read(path)
+        if metadata != STATE_FORMAT:
+            raise KeyError("styo.state")
+        losses = tensors[LOSSES].tolist()
+        if len(losses) > steps:
+            raise StateIsFurther(
+                f"steps is {steps}, but this training was stopped at step {len(losses)}: set steps to {len(losses)} or "
+                "more to go on from there, or another seed to start over."
+            )
+        generator_state = tensors[GENERATOR]
+        torch.Generator().set_state(generator_state)
+        optimizer.load_state(tensors)
+    except (safetensors_file.DamagedFile, KeyError, RuntimeError, TypeError) as error:
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        logging.warning(
+            "StyO: the saved state cannot be used (%s); it is now %s, and training starts over.", error, aside
+        )
+        return []
+    generator.set_state(generator_state)
+    logging.info("StyO: going on from step %d, saved in %s.", len(losses), path)
+    return losses

@@ -1,0 +1,67 @@
+"""The settings of a training run, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+METHODS = ("full", "cross_attention", "lora")
+PRECISIONS = ("bf16", "fp16", "fp32")
+
+MAX_STEPS = 1_000_000
+MAX_LEARNING_RATE = 1e-2
+RESOLUTION_STEP = 64
+MAX_RESOLUTION = 2048
+MAX_RANK = 1024
+MAX_SEED = 2**64 - 1
+
+PAPER_STEPS = 400
+PAPER_LEARNING_RATE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the Identifier Disentanglement Learner trains; the defaults are the paper's. Raises ValueError."""
+
+    method: str = "full"
+    steps: int = PAPER_STEPS
+    learning_rate: float = PAPER_LEARNING_RATE
+    seed: int = 0
+    train_text_encoder: bool = False
+    rank: int = 16
+    resolution: int = 512
+    precision: str = "bf16"
+    gradient_checkpointing: bool = True
+    save_every: int = 100
+
+    def __post_init__(self):
+        self._require_one_of("method", METHODS)
+        self._require_one_of("precision", PRECISIONS)
+        self._require_whole("steps", 1, MAX_STEPS, "the paper: 400")
+        self._require_whole("seed", 0, MAX_SEED)
+        self._require_whole("rank", 1, MAX_RANK)
+        self._require_whole("resolution", RESOLUTION_STEP, MAX_RESOLUTION, "pixels")
+        self._require_whole("save_every", 0, MAX_STEPS, "0 saves only at the end")
+        if self.resolution % RESOLUTION_STEP:
+            raise ValueError(f"resolution is {self.resolution}: it must be a multiple of {RESOLUTION_STEP} pixels.")
+        rate = self.learning_rate
+        if not isinstance(rate, int | float) or not 0 < rate <= MAX_LEARNING_RATE:
+            raise ValueError(
+                f"learning_rate is {rate}: it must be above 0 and at most {MAX_LEARNING_RATE} (the paper: 1e-6)."
+            )
+
+    def _require_one_of(self, name: str, choices: tuple[str, ...]):
+        if (value := getattr(self, name)) not in choices:
+            raise ValueError(f"{name} is {value}: it must be one of {', '.join(choices)}.")
+
+    def _require_whole(self, name: str, least: int, most: int, note: str = ""):
+        value = getattr(self, name)
+        if type(value) is not int or not least <= value <= most:
+            note = note and f" ({note})"
+            raise ValueError(f"{name} is {value}: it must be a whole number from {least} to {most}{note}.")
+
+    def deciding(self) -> dict[str, str | int | float | bool]:
+        """The settings that decide what a step does; ``rank`` only where it is used."""
+        names = ["method", "learning_rate", "seed", "train_text_encoder", "resolution", "precision"]
+        if self.method == "lora":
+            names.append("rank")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,112 @@
+"""What a weights file holds: the trained change of every tensor in ComfyUI's LoRA format, and how it came about."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import torch
+
+from .prompts import Prompts
+from .settings import Settings
+
+FORMAT = "1"
+FORMAT_KEY = "styo.format"
+PROMPTS_KEY = "styo.prompts"
+TRAINING_KEY = "styo.training"
+BASE_MODEL_KEY = "styo.base_model"
+MAX_METADATA_CHARACTERS = 1_000_000
+FP16_LOSS = 1e-3
+"""Largest part of a tensor's norm that rounding to fp16 may cost it."""
+
+LOW_RANK_SUFFIXES = (".lora_up.weight", ".lora_down.weight")
+CHANGE_SUFFIXES = {".weight": ".diff", ".bias": ".diff_b"}
+
+
+class NotStyO(ValueError):
+    """The metadata is not that of a StyO weights file."""
+
+
+def trained_weights(
+    parameters: dict[str, torch.Tensor], untrained: Callable[[str], torch.Tensor], rank: int
+) -> dict[str, torch.Tensor]:
+    """The trained ``parameters`` in the format of ComfyUI's LoRA loader, on the CPU.
+
+    Low-rank matrices are kept as they are, with alpha = ``rank``; else it is the difference to ``untrained(name)``.
+    """
+    weights = {}
+    for name, parameter in parameters.items():
+        value = parameter.detach().cpu()
+        if name.endswith(LOW_RANK_SUFFIXES):
+            weights[name] = _compact(value)
+            weights[f"{name.rpartition('.lora_')[0]}.alpha"] = torch.tensor(float(rank))
+        else:
+            stem, _, kind = name.rpartition(".")
+            weights[stem + CHANGE_SUFFIXES[f".{kind}"]] = _compact(value - untrained(name))
+    return weights
+
+
+def _compact(value: torch.Tensor) -> torch.Tensor:
+    """``value`` in fp16, or a float32 copy where fp16 would cost it more than FP16_LOSS of its norm."""
+    rounded = value.half()
+    if torch.linalg.vector_norm(value - rounded.float()) <= FP16_LOSS * torch.linalg.vector_norm(value):
+        return rounded
+    return value.clone()
+
+
+def describe(
+    prompts: Prompts, settings: Settings, losses: list[float], fingerprint: str, base_model: str
+) -> dict[str, str]:
+    """The metadata of a weights file after ``len(losses)`` steps."""
+    losses = [loss if math.isfinite(loss) else None for loss in losses]
+    training = {
+        **settings.deciding(),
+        "steps": len(losses),
+        "fingerprint": fingerprint,
+        "losses": losses,
+    }
+    return {
+        FORMAT_KEY: FORMAT,
+        PROMPTS_KEY: json.dumps(prompts.settings()),
+        TRAINING_KEY: json.dumps(training, allow_nan=False),
+        BASE_MODEL_KEY: base_model,
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.implementation": "https://github.com/comfyanonymous/ComfyUI",
+        "modelspec.title": f"StyO {prompts.target_style} {prompts.source_content}",
+        "modelspec.description": f"StyO (arXiv 2303.03231), {settings.method}, {len(losses)} steps on {base_model}",
+        "modelspec.trigger_phrase": prompts.stylized,
+        "modelspec.prediction_type": "epsilon",
+    }
+
+
+def read_prompts(metadata: dict[str, str]) -> Prompts:
+    """The prompts a file was trained with; raises NotStyO, with the reason, for metadata that StyO did not write."""
+    if FORMAT_KEY not in metadata:
+        raise NotStyO("it has no StyO metadata")
+    if metadata[FORMAT_KEY] != FORMAT:
+        raise NotStyO(f"it is in StyO format {metadata[FORMAT_KEY][:20]!r}, which this version does not know")
+    fields = _read_object(metadata, PROMPTS_KEY)
+    try:
+        return Prompts.from_settings(fields)
+    except (TypeError, ValueError, AttributeError):
+        raise NotStyO(f"its {PROMPTS_KEY} do not make the prompts of StyO") from None
+
+
+def read_training(metadata: dict[str, str]) -> dict:
+    """How a file was trained: its settings, `steps`, `fingerprint` and `losses`; raises NotStyO."""
+    if metadata.get(FORMAT_KEY) != FORMAT:
+        raise NotStyO("it has no StyO metadata")
+    return _read_object(metadata, TRAINING_KEY)
+
+
+def _read_object(metadata: dict[str, str], key: str) -> dict:
+    text = metadata.get(key, "")
+    try:
+        value = json.loads(text) if len(text) <= MAX_METADATA_CHARACTERS else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise NotStyO(f"its {key} is not what StyO writes")
+    return value

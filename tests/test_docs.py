@@ -1,0 +1,230 @@
+"""Help pages, translations and README say what the code says."""
+
+import ast
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from styo.nodes.extension import StyOExtension
+from styo.training.prompts import Prompts
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
+NODES = {
+    schema.node_id: schema for schema in (node.GET_SCHEMA() for node in asyncio.run(StyOExtension().get_node_list()))
+}
+
+# There is no file for English: without one the page shows the schemas' own text, which a file would only repeat.
+LANGUAGES = ("ja", "ko", "zh")
+TRANSLATIONS = {
+    language: json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text("utf-8")) for language in LANGUAGES
+}
+PAGES = [(node_id, language) for node_id in NODES for language in (None, *LANGUAGES)]
+
+HOLE = "…"
+"""Stands for what a message fills in."""
+ERRORS = ("ValueError", "RuntimeError", "NonFiniteLoss", "StateIsFurther", "NotStyO", "DamagedFile")
+CODE = [path for folder in ("bridge", "nodes", "styo_attention", "training") for path in (ROOT / folder).glob("*.py")]
+
+
+def page_of(node_id: str, language: str | None) -> Path:
+    """The help page that the frontend shows for a node; without a language, the one it falls back to."""
+    return ROOT / "web/docs" / (f"{node_id}/{language}.md" if language else f"{node_id}.md")
+
+
+def tables(markdown: str) -> list[list[str]]:
+    """The rows of every table of a text."""
+    return [block.splitlines()[2:] for block in re.findall(r"(?:^\|.*\n)+", markdown, re.M)]
+
+
+def by_name(rows: list[str]) -> dict[str, str]:
+    """Rows of a table by the first thing in backticks."""
+    return {re.search(r"`(.+?)`", row)[1]: row for row in rows}
+
+
+def tooltips(node_id: str, language: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """What a language says about the inputs and outputs of a node, by their names."""
+    schema = NODES[node_id]
+    outputs = [output.display_name for output in schema.outputs]
+    if language is None:
+        return {i.id: i.tooltip for i in schema.inputs}, {o.display_name: o.tooltip for o in schema.outputs}
+    entries = TRANSLATIONS[language][node_id]
+    return (
+        {name: entry["tooltip"] for name, entry in entries["inputs"].items()},
+        {outputs[int(number)]: entry["tooltip"] for number, entry in entries["outputs"].items()},
+    )
+
+
+@pytest.mark.parametrize(("node_id", "language"), PAGES)
+def test_a_help_page_explains_every_input_and_output_as_its_tooltip_does(node_id, language):
+    schema = NODES[node_id]
+    inputs, outputs = map(by_name, tables(page_of(node_id, language).read_text("utf-8")))
+    input_words, output_words = tooltips(node_id, language)
+    assert list(inputs) == [entry.id for entry in schema.inputs]
+    assert list(outputs) == [entry.display_name for entry in schema.outputs]
+    for entry in schema.inputs:
+        row = inputs[entry.id]
+        assert f"| {entry.get_io_type()} |" in row
+        assert input_words[entry.id] in row
+        if isinstance(default := getattr(entry, "default", None), str | bool):
+            assert f"`{json.dumps(default) if isinstance(default, bool) else default}`" in row
+        elif default is not None:
+            assert f"`{default:g}`" in row
+    for entry in schema.outputs:
+        assert output_words[entry.display_name] in outputs[entry.display_name]
+
+
+def test_every_help_page_belongs_to_a_node():
+    assert {page_of(*page) for page in PAGES} == set((ROOT / "web/docs").rglob("*.md"))
+
+
+@pytest.mark.parametrize("language", (None, *LANGUAGES))
+def test_the_help_page_of_the_prompt_builder_shows_its_prompts(language):
+    page = page_of("StyOPromptBuilder", language).read_text("utf-8")
+    for name in ("source", "target", "auxiliary", "stylized"):
+        assert re.search(rf"^{name} +{re.escape(getattr(Prompts(), name))}$", page, re.M)
+
+
+def test_there_are_translations_for_these_languages_only():
+    assert {path.name for path in (ROOT / "locales").iterdir()} == set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_translation_has_every_node_input_and_output_and_no_other(language):
+    assert list(TRANSLATIONS[language]) == list(NODES)
+    for node_id, schema in NODES.items():
+        entry = TRANSLATIONS[language][node_id]
+        names = {i.id: i.id for i in schema.inputs}, {str(n): o.display_name for n, o in enumerate(schema.outputs)}
+        assert schema.display_name in entry["display_name"]
+        for part, expected in zip(("inputs", "outputs"), names, strict=True):
+            assert list(entry[part]) == list(expected)
+            for key, name in expected.items():
+                assert name in entry[part][key]["name"], "an error message calls it by its English name"
+                assert not entry[part][key]["tooltip"].isascii()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_translation_holds_message_syntax_of_the_frontend(language):
+    for entry in TRANSLATIONS[language].values():
+        sockets = [*entry["inputs"].values(), *entry["outputs"].values()]
+        for text in (entry["display_name"], entry["description"], *(socket["name"] for socket in sockets)):
+            assert not set(text) & set("{}@|")
+
+
+def section(title: str) -> str:
+    """A section of the README, with its subsections."""
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", README, re.M | re.S)[1]
+
+
+@pytest.mark.parametrize("command", ["python scripts/demo.py", "python scripts/test.py"])
+def test_the_readme_gives_each_command_a_line_to_copy(command):
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", README, re.M | re.S)
+    assert any(command in block.splitlines() for block in blocks)
+
+
+def test_the_readme_explains_every_node():
+    (rows,) = tables(section("The graph"))
+    assert {re.search(r"\*\*(.+?)\*\*", row)[1] for row in rows} == {schema.display_name for schema in NODES.values()}
+
+
+def test_the_readme_links_only_to_what_exists():
+    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)|src=\"([^\"]+)\"", README):
+        assert (ROOT / "".join(target)).exists(), "".join(target)
+
+
+def test_the_readme_clones_from_the_repository_of_the_metadata():
+    repository = re.search(r'^Repository = "(.+)"', PROJECT, re.M)[1]
+    assert f"git clone {repository}`" in README
+
+
+def test_the_readme_says_where_each_part_of_the_paper_stands():
+    (rows,) = tables(section("How the code is laid out"))
+    for row in rows:
+        path, name = re.findall(r"`([^`]+)`", row)
+        tree = ast.parse((ROOT / path).read_text("utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_the_readme_says_what_each_module_is_for():
+    folder, listed = "", set()
+    for line in section("How the code is laid out").splitlines():
+        if found := re.match(r"(\w+/) +\w|  (\w+\.py) +\w", line):
+            folder = found[1] or folder
+            listed |= {folder + found[2]} if found[2] else set()
+    assert listed == {path.relative_to(ROOT).as_posix() for path in CODE if path.name != "__init__.py"}
+
+
+def template(node: ast.AST, constants: dict[str, str]) -> str:
+    """The text of a string expression, with a HOLE where it fills something in."""
+    match node:
+        case ast.Constant(str(text)):
+            return re.sub(r"%[.\d]*[sdf]", HOLE, text)
+        case ast.Name(name) if name in constants:
+            return str(constants[name])
+        case ast.FormattedValue(value):
+            return template(value, constants)
+        case ast.JoinedStr(parts):
+            return "".join(template(part, constants) for part in parts)
+        case ast.Call(ast.Attribute(text, "format")):
+            return re.sub(r"{\w*}", HOLE, template(text, constants))
+    return HOLE
+
+
+def messages() -> set[str]:
+    """Every error and warning that the pack words itself."""
+    found = set()
+    for path in CODE:
+        tree = ast.parse(path.read_text("utf-8"))
+        constants = {
+            node.targets[0].id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            match node:
+                case ast.Raise(ast.Call(ast.Name(name), [text])) if name in ERRORS:
+                    found.add(template(text, constants))
+                case ast.Call(ast.Attribute(ast.Name("logging"), "warning" | "error"), [text, *_]):
+                    found.add(template(text, constants))
+                case ast.Call(ast.Attribute(_, "_warn_once"), [text, *_]):
+                    found.add(template(text, constants))
+    return {message for message in found if len(words(message)) >= 3}
+
+
+def words(text: str) -> list[str]:
+    """What a message says besides what it fills in."""
+    return re.findall(r"\w+", text)
+
+
+def quotes() -> list[str]:
+    """Every message that the README's troubleshooting quotes: the code spans of its tables' first columns."""
+    rows = re.findall(r"^\| (.*)", section("Troubleshooting"), re.M)
+    spans = [span for row in rows for span in re.findall(r"(`+) ?(.+?) ?\1(?!`)", row.split(" | ")[0])]
+    return [text for _, text in spans]
+
+
+def quoted(message: str, quote: str) -> bool:
+    """Whether a message contains the fragments of a quote, in order."""
+    return bool(re.search(".*".join(re.escape(part.strip()) for part in quote.split(HOLE)), message, re.S))
+
+
+@pytest.mark.parametrize("quote", quotes())
+def test_troubleshooting_quotes_only_messages_of_the_code(quote):
+    assert len(words(quote)) >= 3
+    assert any(quoted(message, quote) for message in messages())
+
+
+@pytest.mark.parametrize("message", sorted(messages()))
+def test_troubleshooting_explains_every_message_of_the_code(message):
+    assert any(quoted(message, quote) for quote in quotes())
+
+
+def test_the_icon_is_a_square_the_registry_accepts():
+    icon = ROOT / "web/icon.png"
+    assert re.search(r'^Icon = "https://.+/web/icon\.png"$', PROJECT, re.M)
+    with Image.open(icon) as picture:
+        assert picture.width == picture.height <= 400

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,5 +29,7 @@ def _import_the_pack():
 
 if "COMFYUI_PATH" not in os.environ:
     pytest.exit("COMFYUI_PATH is not set: run the tests with `python scripts/test.py`.", returncode=2)
+# The models of the tests are so small that sharing their work among threads takes longer than doing it.
+torch.set_num_threads(1)
 _put_comfyui_on_the_path()
 _import_the_pack()

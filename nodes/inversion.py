@@ -1,0 +1,62 @@
+"""StyO Invert Source."""
+
+import comfy.samplers
+from comfy_api.latest import io
+
+from ..bridge.inversion import invert_source
+from ..bridge.model_checks import require_sd15
+
+
+class StyOInvertSource(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="StyOInvertSource",
+            display_name="StyO Invert Source",
+            category="StyO",
+            description="Finds the noise from which the source pass gives the real source image back, so that its maps "
+            "are the photo's own and not a look-alike's.",
+            search_aliases=["DDIM inversion", "unsample"],
+            inputs=[
+                io.Model.Input("model", tooltip="The trained model: `model` of StyO IDL Train or StyO Load Weights."),
+                io.Conditioning.Input("source", tooltip="`source` of StyO Encode Prompts."),
+                io.Latent.Input("latent", tooltip="The source image, encoded by VAE Encode."),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps of the two samplers that start from the result; both must have the same.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=comfy.samplers.SCHEDULER_NAMES,
+                    default="ddim_uniform",
+                    tooltip="Scheduler of the two samplers that start from the result; both must have the same.",
+                ),
+                io.Int.Input(
+                    "iterations",
+                    default=10,
+                    min=1,
+                    max=100,
+                    tooltip="Model evaluations a step. 1 is plain DDIM inversion, more make it exact; the log warns "
+                    "where they do not suffice.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    "latent",
+                    tooltip="Noise for KSampler (Advanced) with add_noise off, sampler ddim or euler, and cfg 1 in the "
+                    "source pass.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, source, latent, steps, scheduler, iterations) -> io.NodeOutput:
+        require_sd15(model)
+        noise = invert_source(model, source, latent["samples"], steps, scheduler, iterations)
+        return io.NodeOutput({**latent, "samples": noise})
+
+
+NODES = [StyOInvertSource]

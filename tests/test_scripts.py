@@ -1,0 +1,156 @@
+"""The scripts around the pack: workflows as the server runs them, the ComfyUI archive, pip's settings for uv."""
+
+import hashlib
+import io
+import json
+import tarfile
+
+import comfyui_source
+import environment
+import pytest
+import sd15_checkpoint
+import torch
+from workflow import ACTIVE, BYPASSED, MUTED, Workflow
+
+INFO = {
+    "Load": {"input": {"required": {"name": [["a", "b"], {}]}}},
+    "Sampler": {
+        "input": {
+            "required": {"model": ["MODEL", {}], "seed": ["INT", {}], "steps": ["INT", {}]},
+            "optional": {"rate": ["FLOAT", {"forceInput": True}], "kind": ["COMBO", {"options": ["x", "y"]}]},
+        }
+    },
+    "Train": {"input": {"required": {"seed": ["INT", {"control_after_generate": False}], "steps": ["INT", {}]}}},
+    "Patch": {"input": {"required": {"model": ["MODEL", {}], "strength": ["FLOAT", {}]}}},
+}
+
+
+def graph(nodes, links=()):
+    return {"nodes": [{"id": number, **node} for number, node in enumerate(nodes, 1)], "links": list(links)}
+
+
+def linked(name, link, kind="MODEL"):
+    return {"name": name, "type": kind, "link": link}
+
+
+def loader():
+    return {"type": "Load", "outputs": [{"type": "MODEL"}], "widgets_values": ["b"]}
+
+
+def sampler(link):
+    return {"type": "Sampler", "inputs": [linked("model", link)], "widgets_values": [7, "randomize", 20, "y"]}
+
+
+def test_control_values_between_widgets_are_skipped():
+    prompt = Workflow(graph([loader(), sampler(1)], [[1, 1, 0, 2, 0, "MODEL"]]), INFO).prompt()
+    assert prompt == {
+        "1": {"class_type": "Load", "inputs": {"name": "b"}},
+        "2": {"class_type": "Sampler", "inputs": {"model": ["1", 0], "seed": 7, "steps": 20, "kind": "y"}},
+    }
+
+
+def test_a_seed_that_declines_its_control_has_none():
+    prompt = Workflow(graph([{"type": "Train", "widgets_values": [7, 400]}]), INFO).prompt()
+    assert prompt["1"]["inputs"] == {"seed": 7, "steps": 400}
+
+
+@pytest.mark.parametrize(
+    ("middle", "expected"),
+    [
+        ({"type": "Patch", "mode": ACTIVE, "widgets_values": [1.0]}, ["2", 0]),
+        ({"type": "Patch", "mode": BYPASSED, "widgets_values": [1.0]}, ["1", 0]),
+        ({"type": "Patch", "mode": MUTED, "widgets_values": [1.0]}, None),
+        ({"type": "Reroute"}, ["1", 0]),
+    ],
+)
+def test_links_lead_past_what_does_not_run(middle, expected):
+    middle |= {"inputs": [linked("model", 1)], "outputs": [{"type": "MODEL"}]}
+    links = [[1, 1, 0, 2, 0, "MODEL"], [2, 2, 0, 3, 0, "MODEL"]]
+    prompt = Workflow(graph([loader(), middle, sampler(2)], links), INFO).prompt()
+    assert prompt["3"]["inputs"].get("model") == expected
+    assert ("2" in prompt) == (expected == ["2", 0])
+
+
+def test_a_primitive_gives_its_value_and_a_note_nothing():
+    node = {"type": "Train", "inputs": [linked("steps", 1, "INT")], "widgets_values": [7, 400]}
+    nodes = [{"type": "PrimitiveNode", "widgets_values": [3, "fixed"]}, node, {"type": "Note", "widgets_values": ["!"]}]
+    prompt = Workflow(graph(nodes, [[1, 1, 0, 2, 0, "INT"]]), INFO).prompt()
+    assert prompt == {"2": {"class_type": "Train", "inputs": {"seed": 7, "steps": 3}}}
+
+
+def test_setting_a_widget_changes_only_the_copy_and_switches_the_node_on():
+    original = graph([{"type": "Train", "title": "T", "mode": BYPASSED, "widgets_values": [7, 400]}])
+    before = json.dumps(original)
+    workflow = Workflow(original, INFO)
+    workflow.set("T", steps=5)
+    assert workflow.value("T", "steps") == 5
+    assert workflow.prompt()["1"]["inputs"] == {"seed": 7, "steps": 5}
+    assert json.dumps(original) == before
+
+
+def test_an_unknown_node_is_named():
+    with pytest.raises(ValueError, match="Mystery"):
+        Workflow(graph([{"type": "Mystery"}]), INFO).prompt()
+
+
+def test_only_regular_files_of_the_tree_leave_the_archive(tmp_path, monkeypatch):
+    tree = str(comfyui_source.TREE)
+    archive = tmp_path / "archive.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("main.py", "comfy/ops.py", "../../../escaped.py", "../beside.py"):
+            member = tarfile.TarInfo(f"{tree}/{name}")
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"ok"))
+        link = tarfile.TarInfo(f"{tree}/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    monkeypatch.setattr(comfyui_source, "ARCHIVE_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
+    comfyui_source.extract(archive, tmp_path / "out" / "tree")
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if not path.is_dir())
+    assert written == ["archive.tar.gz", "out/tree/comfy/ops.py", "out/tree/main.py"]
+
+
+def test_another_archive_is_refused(tmp_path):
+    (tmp_path / "archive.tar.gz").write_bytes(b"something else")
+    with pytest.raises(SystemExit, match="SHA-256"):
+        comfyui_source.extract(tmp_path / "archive.tar.gz", tmp_path / "out")
+
+
+def test_uv_gets_the_index_settings_of_pip(monkeypatch):
+    for variable in environment.UV_VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    listing = "\n".join(
+        [
+            ":env:.index-url='https://from.environment/simple'",
+            "global.index-url='https://from.file/simple'",
+            "global.extra-index-url='https://a/simple https://b/simple'",
+            "global.find-links='/wheels\\n/more'",
+            "global.timeout='60'",
+        ]
+    )
+    monkeypatch.setattr(environment.subprocess, "run", lambda *_, **__: type("Listing", (), {"stdout": listing}))
+    settings = environment._uv_settings()
+    assert settings["UV_DEFAULT_INDEX"] == "https://from.environment/simple"
+    assert settings["UV_INDEX"] == "https://a/simple https://b/simple"
+    assert settings["UV_FIND_LINKS"] == "/wheels,/more"
+
+
+@pytest.mark.parametrize("version", [(3, 9, 2), (4, 0, 0)])
+def test_an_unfit_python_is_told(monkeypatch, version):
+    monkeypatch.setattr(environment.sys, "version_info", version)
+    with pytest.raises(SystemExit, match=r"needs Python 3\.10 to"):
+        environment._check_python()
+
+
+def test_the_random_checkpoints_vae_gives_a_smooth_picture_back():
+    from comfy.taesd.taesd import TAESD
+
+    vae = TAESD()
+    vae.load_state_dict(sd15_checkpoint.linear_vae())
+    ramp = torch.linspace(-0.8, 0.8, 128)
+    down, across = torch.meshgrid(ramp, ramp, indexing="ij")
+    picture = torch.stack([across, down, torch.zeros_like(down)])
+    with torch.no_grad():
+        back = vae.decode(vae.encode(picture[None]))[0]
+    middle = slice(32, 96)
+    assert (back - picture)[:, middle, middle].abs().max() < 0.05

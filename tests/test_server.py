@@ -1,0 +1,144 @@
+"""The pack in the real server: what it registers, how a graph is cached and ordered, and how errors are told."""
+
+import numpy as np
+import pytest
+from comfy_server import WorkflowError
+from PIL import Image
+from workflow import MUTED
+
+pytest_plugins = ["live_server"]
+
+NODES = {
+    "StyOPromptBuilder",
+    "StyOIDLTrain",
+    "StyOLoadWeights",
+    "StyOEncodePrompts",
+    "StyOAttentionCapture",
+    "StyOAttentionInject",
+}
+SOURCE, WITH_FCC, WITHOUT_FCC = "Source pass", "Stylized, with FCC", "Stylized, without FCC"
+INJECT = "StyO Attention Inject (FCC)"
+RESULT = "Result: stylized with FCC"
+PICTURES = (RESULT, "Source pass: should be the photo", "For comparison: without FCC")
+
+
+def unlink_seeds(workflow, **seeds):
+    """Give samplers seeds of their own in place of the shared one."""
+    for sampler, seed in seeds.items():
+        title = {"source": SOURCE, "stylized": WITH_FCC, "plain": WITHOUT_FCC}[sampler]
+        for slot in workflow.node(title)["inputs"]:
+            if slot["name"] == "seed":
+                slot["link"] = None
+        workflow.set(title, seed=seed)
+
+
+def pictures(server, run, node):
+    """The one picture that a node showed or saved."""
+    (file,) = server.pictures(run, node)
+    return np.asarray(Image.open(file))
+
+
+def test_every_node_and_every_socket_is_described(object_info):
+    assert set(object_info) >= NODES
+    for node in NODES:
+        info = object_info[node]
+        assert info["description"], node
+        for name, spec in {**info["input"].get("required", {}), **info["input"].get("optional", {})}.items():
+            assert spec[1].get("tooltip"), f"{node}.{name}"
+        assert all(info["output_tooltips"]), node
+
+
+def test_the_example_is_in_the_template_browser(server):
+    assert server.get("/workflow_templates")["styo"] == ["styo"]
+    assert server.get("/api/workflow_templates/styo/styo.json")["version"] == 0.4
+
+
+def test_a_stylization_seed_leaves_the_source_pass_in_the_cache(server, example):
+    unlink_seeds(example, source=1, stylized=1)
+    server.run(example.prompt())
+    unlink_seeds(example, stylized=2)
+    again = server.run(example.prompt())
+    assert example.id(WITH_FCC) in again.executed
+    assert not {example.id(SOURCE), example.id("StyOIDLTrain")} & set(again.executed)
+
+
+def test_a_source_seed_runs_both_passes_again_but_not_the_training(server, example):
+    unlink_seeds(example, source=1, stylized=1)
+    server.run(example.prompt())
+    unlink_seeds(example, source=2)
+    again = server.run(example.prompt())
+    assert {example.id(SOURCE), example.id(WITH_FCC)} <= set(again.executed)
+    assert example.id("StyOIDLTrain") not in again.executed
+
+
+def with_copies(prompt, nodes):
+    """The prompt with a copy of each of these nodes, linked among themselves as the originals are."""
+    names = {node: f"copy of {node}" for node in nodes}
+
+    def relinked(value):
+        return [names.get(value[0], value[0]), value[1]] if isinstance(value, list) else value
+
+    copies = {
+        name: {**prompt[node], "inputs": {key: relinked(value) for key, value in prompt[node]["inputs"].items()}}
+        for node, name in names.items()
+    }
+    return {**prompt, **copies}
+
+
+def test_two_samplers_on_one_capture_do_not_mix(server, example):
+    """Each stylization takes the maps of the LATENT linked to it: as in a graph with that source pass alone."""
+    unlink_seeds(example, source=1, stylized=1)
+    example.node(WITHOUT_FCC)["mode"] = MUTED
+    alone = {}
+    for seed in (1, 2):
+        unlink_seeds(example, source=seed)
+        prompt = example.prompt()
+        alone[seed] = pictures(server, server.run(prompt), example.id(RESULT))
+    assert (alone[1] != alone[2]).any()
+
+    source, result = example.id(SOURCE), example.id(RESULT)
+    decode = prompt[result]["inputs"]["images"][0]
+    both = with_copies(prompt, [source, example.id(INJECT), example.id(WITH_FCC), decode, result])
+    both[f"copy of {source}"]["inputs"]["seed"] = 1
+    run = server.run(both)
+    np.testing.assert_array_equal(pictures(server, run, result), alone[2])
+    np.testing.assert_array_equal(pictures(server, run, f"copy of {result}"), alone[1])
+
+
+@pytest.mark.parametrize("flags", [["--cache-none"], ["--cache-lru", "1"]], ids=" ".join)
+def test_the_cache_does_not_change_the_pictures(server, start_server, example, flags):
+    reference = server.run(example.prompt())
+    with start_server(*flags) as other:
+        for _ in range(2):
+            run = other.run(example.prompt())
+            for title in PICTURES:
+                expected = pictures(server, reference, example.id(title))
+                np.testing.assert_array_equal(pictures(other, run, example.id(title)), expected)
+
+
+@pytest.mark.parametrize(
+    ("title", "values", "message"),
+    [
+        ("StyOPromptBuilder", {"source_style": ""}, "source_style is empty"),
+        ("StyOPromptBuilder", {"target_style": "AK47"}, "must differ"),
+        ("StyOPromptBuilder", {"source_content": "(sks:1.2)"}, "prompt syntax"),
+        ("StyOIDLTrain", {"filename_prefix": "../outside"}, "filename_prefix"),
+        ("StyOIDLTrain", {"steps": 0}, "steps"),
+        ("StyOIDLTrain", {"learning_rate": 1e9}, "learning_rate"),
+    ],
+)
+def test_a_bad_input_is_told_in_one_sentence_and_the_next_run_works(server, example, title, values, message):
+    good = {name: example.value(title, name) for name in values}
+    example.set(title, **values)
+    with pytest.raises(WorkflowError, match=message):
+        server.run(example.prompt())
+    example.set(title, **good)
+    assert server.pictures(server.run(example.prompt()), example.id(RESULT))
+
+
+def test_an_unlinked_source_pass_is_told_by_its_sockets(server, example):
+    """Inject fed by a latent that no captured sampler made."""
+    prompt = example.prompt()
+    prompt[example.id(INJECT)]["inputs"]["source"] = [example.id("Size of all passes"), 0]
+    with pytest.raises(WorkflowError, match="StyO Attention Capture"):
+        server.run(prompt)

@@ -33,3 +33,19 @@ if "COMFYUI_PATH" not in os.environ:
 torch.set_num_threads(1)
 _put_comfyui_on_the_path()
 _import_the_pack()
+
+
+@pytest.fixture
+def inference_mode():
+    """What ComfyUI runs every node in."""
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """A tiny model with encoded prompts, shared by the tests of a module."""
+    from passes import Graph
+
+    with torch.inference_mode():
+        return Graph()

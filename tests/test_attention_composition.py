@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-from passes import Graph, capture, empty_latent, inject, sample
+from passes import capture, empty_latent, inject, sample
+
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 LAYERS = [("input", 1), ("input", 3), ("middle", 0), ("output", 0), ("output", 1), ("output", 2), ("output", 3)]
 
@@ -41,18 +43,6 @@ def with_foreign(model, bias):
         else:
             slots[layer] = ForeignReplace(bias)
     return model
-
-
-@pytest.fixture(scope="module")
-def graph():
-    with torch.inference_mode():
-        return Graph()
-
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def relative(a, b):

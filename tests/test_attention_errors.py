@@ -7,19 +7,9 @@ import comfy.samplers
 import pytest
 import tiny
 import torch
-from passes import Graph, capture, empty_latent, inject, sample
+from passes import capture, empty_latent, inject, sample
 
-
-@pytest.fixture(scope="module")
-def graph():
-    with torch.inference_mode():
-        return Graph()
-
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 def fails(call, *words):

@@ -14,6 +14,8 @@ from styo.training.prompts import Prompts
 
 import nodes
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 STEPS = 4
 PAPER = Prompts()
 LONG = "portrait of a person " + "with a very long description of clothes and light " * 18
@@ -27,12 +29,6 @@ def clip():
 @pytest.fixture(scope="module")
 def model():
     return tiny.make_model()
-
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def encode_text(clip, text):

@@ -7,20 +7,10 @@ import weakref
 import pytest
 import tiny
 import torch
-from passes import Graph, capture, empty_latent, inject, sample
+from passes import capture, empty_latent, inject, sample
 from styo.bridge.capture import maps_of
 
-
-@pytest.fixture(scope="module")
-def graph():
-    with torch.inference_mode():
-        return Graph()
-
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 def positions(height, width):

@@ -3,21 +3,11 @@
 import comfy.model_management as mm
 import pytest
 import torch
-from passes import Graph, capture, empty_latent, inject, sample
+from passes import capture, empty_latent, inject, sample
+
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 SAMPLERS = ["ddim", "heun", "euler_ancestral", "dpmpp_sde"]
-
-
-@pytest.fixture(scope="module")
-def graph():
-    with torch.inference_mode():
-        return Graph()
-
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def same(a, b):

@@ -12,6 +12,8 @@ from styo.styo_attention.inversion import invert_ddim
 
 import nodes
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 
 @pytest.fixture(scope="module")
 def graph():
@@ -20,12 +22,6 @@ def graph():
         # Random weights predict noise far rougher than a trained model's; a calmer output makes them alike in this.
         graph.model.model.diffusion_model.out[2].weight.data.mul_(0.1)
         return graph
-
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def source_latent(batch=1):

@@ -12,6 +12,8 @@ from styo.training.prompts import Prompts
 
 import nodes
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 DEFAULTS = {
     "source_style": "ak47",
     "target_style": "aug",
@@ -27,12 +29,6 @@ DEFAULTS = {
 @pytest.fixture(scope="module")
 def clip():
     return tiny.make_clip()
-
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def build(**changes):

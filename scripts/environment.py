@@ -57,7 +57,7 @@ def _check_python():
     """Exit with a clear sentence where this Python cannot run the pinned torch."""
     if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
         oldest, newest, here = (".".join(map(str, v)) for v in (OLDEST_PYTHON, NEWEST_PYTHON, sys.version_info[:2]))
-        sys.exit(f"{TORCH[0]} needs Python {oldest} to {newest}, and this is Python {here}: run it as python{newest}.")
+        sys.exit(f"{TORCH[0]} needs Python {oldest} to {newest}, and this is Python {here}: run it with one of those.")
 
 
 def _own_comfyui() -> Path | None:

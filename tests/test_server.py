@@ -39,9 +39,9 @@ def pictures(server, run, node):
 
 
 def test_every_node_and_every_socket_is_described(object_info):
-    assert set(object_info) >= NODES
-    for node in NODES:
-        info = object_info[node]
+    ours = {node: info for node, info in object_info.items() if info["python_module"] == "custom_nodes.styo"}
+    assert set(ours) >= NODES
+    for node, info in ours.items():
         assert info["description"], node
         for name, spec in {**info["input"].get("required", {}), **info["input"].get("optional", {})}.items():
             assert spec[1].get("tooltip"), f"{node}.{name}"

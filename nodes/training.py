@@ -36,7 +36,8 @@ class StyOIDLTrain(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="An SD 1.x model. It stays as it is; LoRAs on it are trained on top of."
+                    "model",
+                    tooltip="An SD 1.x model. It stays as it is; training starts from it with its LoRAs applied.",
                 ),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint. It stays as it is."),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint; encodes the images once."),
@@ -93,7 +94,8 @@ class StyOIDLTrain(io.ComfyNode):
                     "train_text_encoder",
                     default=False,
                     advanced=True,
-                    tooltip="Also train the whole text encoder, which the paper leaves alone. Needs about 2 GB more.",
+                    tooltip="Also train the whole text encoder, which the paper leaves alone. Needs about 2 GB more "
+                    "memory.",
                 ),
                 io.Int.Input(
                     "rank",
@@ -135,7 +137,8 @@ class StyOIDLTrain(io.ComfyNode):
                     max=MAX_STEPS,
                     advanced=True,
                     tooltip="Steps between saves of usable weights and of the state to resume from. 0: only at the end "
-                    "and when cancelled. With method full the state takes 10 GB until the training is finished.",
+                    "and when cancelled. With method full the state takes 10 GB of disk until the training is "
+                    "finished.",
                 ),
             ],
             outputs=[

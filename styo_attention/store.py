@@ -31,7 +31,10 @@ class SourceMaps:
 
     def starts_from(self, noise: torch.Tensor, latent: torch.Tensor) -> bool:
         """Whether the first item of another pass starts where this pass's first item started."""
-        return all(torch.equal(own[:1], other[:1]) for own, other in zip(self._start, (noise, latent), strict=True))
+        return all(
+            torch.equal(own[:1].float().cpu(), other[:1].float().cpu())
+            for own, other in zip(self._start, (noise, latent), strict=True)
+        )
 
     def open(self, sigma: float) -> Evaluation:
         """Begin the next evaluation at noise level ``sigma``; the caller fills it."""

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import struct
-import tempfile
 from pathlib import Path
 
 import safetensors
@@ -21,16 +20,16 @@ class DamagedFile(ValueError):
 
 def write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]):
     """Write ``path``, replacing what is there in one move once everything is on the disk."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             _write_to(file, tensors, metadata)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
         raise
 
 

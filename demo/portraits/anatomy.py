@@ -15,6 +15,9 @@ from .parameters import amount
 from .style import Style
 
 CHEEK_LINE = 0.14
+MOST_ROLL, MOST_YAW = 0.24, 0.36
+NECK_Y = 0.6
+NOSE_LIFT = 0.10
 SECTORS = 8
 
 
@@ -61,36 +64,39 @@ def measure(who: Identity, style: Style) -> Anatomy:
 
 
 class Placement:
-    """The ways between head and picture coordinates, by the pose and by the proportions of the style."""
+    """The ways between head and picture coordinates, by the pose and by the proportions of the style.
 
-    def __init__(self, pose: Pose, style: Style, radius: float):
+    A style stretches the head, the part below CHEEK_LINE most, and makes its circles polygons; then the pose turns it
+    around the neck.
+    """
+
+    def __init__(self, pose: Pose, style: Style, head: Anatomy):
         self.zoom = 1.10 + 0.09 * pose.zoom
         self.shift = (0.09 * pose.x, 0.06 * pose.y + 0.04)
-        roll = 0.24 * pose.roll
+        roll = MOST_ROLL * pose.roll
         self.cos, self.sin = math.cos(roll), math.sin(roll)
-        self.yaw = 0.36 * pose.yaw
-        self.radius = radius
+        self.yaw = MOST_YAW * pose.yaw
+        self.radius = 1.14 * head.half_width
         self.scale = (1 + 0.20 * style.head_width, 1 + 0.13 * style.head_height)
         self.stretch = 1 + 0.26 * style.chin_scale
         self.taper = 0.34 * style.chin_scale
         self.angularity = amount(style.angularity)
 
     def to_head(self, x, y):
-        """Picture to head coordinates, of arrays or floats."""
-        x, y = (x - self.shift[0]) / self.zoom, (y - self.shift[1]) / self.zoom - 0.6
-        x, y = self.cos * x + self.sin * y, self.cos * y - self.sin * x + 0.6
+        """Picture to head coordinates, of arrays."""
+        x, y = (x - self.shift[0]) / self.zoom, (y - self.shift[1]) / self.zoom - NECK_Y
+        x, y = self.cos * x + self.sin * y, self.cos * y - self.sin * x + NECK_Y
         if self.angularity:
             facet = self._facet(x, y)
             x, y = x * facet, y * facet
-        x, y = x / np.float32(self.scale[0]), y / np.float32(self.scale[1])
-        low = np.maximum(y - CHEEK_LINE, 0) / np.float32(self.stretch)
+        x, y = x / self.scale[0], y / self.scale[1]
+        low = np.maximum(y - CHEEK_LINE, 0) / self.stretch
         return x / (1 + self.taper * low), np.minimum(y, CHEEK_LINE) + low
 
     def to_body(self, x, y):
         """Picture to upright body coordinates: the shoulders follow the head half of the way."""
-        shift = np.float32(0.5 * self.shift[0]), np.float32(self.shift[1])
-        zoom = np.float32(self.zoom)
-        return (x - shift[0]) / zoom, (y - shift[1] - np.float32(0.1 * (self.stretch - 1))) / zoom + np.float32(0.07)
+        down = self.shift[1] + 0.1 * (self.stretch - 1)
+        return (x - 0.5 * self.shift[0]) / self.zoom, (y - down) / self.zoom + 0.07
 
     def to_picture(self, x: float, y: float) -> tuple[float, float]:
         """Head to picture coordinates."""
@@ -98,23 +104,23 @@ class Placement:
         x, y = x * (1 + self.taper * low), y + low * (self.stretch - 1)
         x, y = x * self.scale[0], y * self.scale[1]
         if self.angularity:
-            facet = float(self._facet(np.float32(x), np.float32(y)))
+            facet = float(self._facet(x, y))
             x, y = x / facet, y / facet
-        y -= 0.6
-        x, y = self.cos * x - self.sin * y, self.cos * y + self.sin * x + 0.6
+        y -= NECK_Y
+        x, y = self.cos * x - self.sin * y, self.cos * y + self.sin * x + NECK_Y
         return x * self.zoom + self.shift[0], y * self.zoom + self.shift[1]
 
     def _facet(self, x, y):
         """What the distance from the centre is multiplied with to make circles polygons of SECTORS sides."""
         sector = 2 * math.pi / SECTORS
         angle = np.arctan2(y, x)
-        angle -= np.float32(sector) * np.round(angle / np.float32(sector))
-        return 1 + np.float32(self.angularity) * (np.cos(angle) * np.float32(1.06) - 1)
+        angle -= sector * np.round(angle / sector)
+        return 1 + self.angularity * (np.cos(angle) * 1.06 - 1)
 
     def to_face(self, x):
         """Head x to face x: undoes the turn, as if the face lay on a cylinder of ``radius``."""
-        depth = np.sqrt(np.maximum(np.float32(self.radius**2) - x * x, 0))
-        return x * np.float32(math.cos(self.yaw)) - depth * np.float32(math.sin(self.yaw))
+        depth = np.sqrt(np.maximum(self.radius**2 - x * x, 0))
+        return x * math.cos(self.yaw) - depth * math.sin(self.yaw)
 
     def from_face(self, x: float, lift: float = 0.0) -> float:
         """Face x to head x, of a point ``lift`` in front of the face."""
@@ -124,4 +130,3 @@ class Placement:
     def face_to_picture(self, x: float, y: float, lift: float = 0.0) -> tuple[float, float]:
         """Face to picture coordinates."""
         return self.to_picture(self.from_face(x, lift), y)
-

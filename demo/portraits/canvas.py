@@ -1,75 +1,45 @@
-"""What the parts of a portrait are painted on: for each pixel its colour, surface, shadow, gloss and nearest contour.
-
-A shape is an implicit function f of the pixels, negative inside. f / |grad f| is its distance in pixels under whatever
-warp the coordinates went through, so that edges are equally crisp and lines equally wide everywhere.
-"""
+"""What the parts of a portrait are painted on: each pixel's colour, surface, shadow, gloss and nearest contour."""
 
 from __future__ import annotations
 
 import numpy as np
 
-FAR = np.float32(1e3)
+FAR = 1e3
 EVERYWHERE = (slice(None), slice(None))
 
 
-def pixels(f: np.ndarray) -> np.ndarray:
-    """The signed distance in pixels [h, w] to where ``f`` [h, w] is 0, to first order."""
-    squares = np.empty_like(f)
-    step = f[:, 2:] - f[:, :-2]
-    squares[:, 1:-1] = step * step
-    squares[:, 0] = squares[:, 1]
-    squares[:, -1] = squares[:, -2]
-    step = f[2:] - f[:-2]
-    step *= step
-    squares[1:-1] += step
-    squares[0] += step[0]
-    squares[-1] += step[-1]
-    squares += np.float32(1e-8)
-    np.sqrt(squares, out=squares)
-    return 2 * f / squares
-
-
-def smooth(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below ``low``, 1 above ``high``, smooth between them."""
-    t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def bump(x: np.ndarray) -> np.ndarray:
-    """exp(-x)-like for x >= 0: (1 + x / 2)^-2, without the cost."""
-    return 1 / np.square(1 + x * np.float32(0.5))
-
-
 class Canvas:
-    """Buffers of ``size`` x ``size`` pixels; lengths in pixels are meant for 128 and scale with ``unit``."""
+    """Buffers of ``size`` x ``size`` pixels; ``unit`` is the width in pixels of one pixel of a picture of 128.
 
-    def __init__(self, size: int, softness: float):
+    ``albedo`` [3, size, size]; the others [size, size]: ``nx`` and ``ny`` of the surface's normal, ``shade`` the part
+    of the light that arrives, ``gloss`` that of a highlight, ``wall`` how much of the background is left to see, and
+    ``line`` the distance in pixels to the nearest contour. ``exposure`` brings the face to a print's middle values.
+    """
+
+    def __init__(self, size: int, softness: float, exposure: float):
         self.size = size
         self.unit = size / 128
-        self.blur = np.float32(self.unit * softness if self.unit * softness > 1 else 1)
+        self.blur = max(1.0, self.unit * softness)
+        self.exposure = exposure
         self.albedo = np.zeros((3, size, size), np.float32)
-        self.nx = np.zeros((size, size), np.float32)
-        self.ny = np.zeros((size, size), np.float32)
-        self.shade = np.ones((size, size), np.float32)
-        self.gloss = np.zeros((size, size), np.float32)
-        self.wall = np.ones((size, size), np.float32)
-        self.exposure = np.float32(1)
+        self.nx, self.ny, self.gloss = np.zeros((3, size, size), np.float32)
+        self.shade, self.wall = np.ones((2, size, size), np.float32)
         self.line = np.full((size, size), FAR, np.float32)
 
     def paint(self, distance, colour, normal=None, box=EVERYWHERE, alpha=1.0, line=1.0) -> np.ndarray:
-        """Cover where the signed ``distance`` [h, w] in pixels is below 0 with ``colour`` [3] or [3, h, w] and return the coverage [h, w].
+        """Cover where ``distance`` [h, w] is below 0 with ``colour`` [3] or [3, h, w]; returns the coverage [h, w].
 
-        With a ``normal`` (nx, ny) it is a new surface, without shadows; else it is paint on the one below. ``line``
-        is how strong its contour is, from 0 to 1.
+        With a ``normal`` (nx, ny) it is a new surface, in full light; else it is paint on the one below. ``line`` is
+        how strong its contour is, from 0 to 1.
         """
-        cover = np.clip(np.float32(0.5) - distance / self.blur, 0, 1)
+        cover = np.clip(0.5 - distance / self.blur, 0, 1)
         if line:
-            fade = np.float32(3 * (1 / line - 1))
+            thinner = 3 * (1 / line - 1)
             below = self.line[box]
-            outside = distance + fade if box is EVERYWHERE else _steep(distance) + fade
-            below[:] = np.where(distance < 0, fade - distance, np.minimum(below, outside))
+            outside = distance if box is EVERYWHERE else _steep(distance)
+            below[:] = np.where(distance < 0, thinner - distance, np.minimum(below, outside + thinner))
         if alpha != 1:
-            cover *= np.float32(alpha)
+            cover *= alpha
         self.tint(cover, colour, box)
         if normal is not None:
             self.wall[box] *= 1 - cover
@@ -79,20 +49,24 @@ class Canvas:
 
     def tint(self, cover, colour, box=EVERYWHERE) -> None:
         """Mix ``colour`` [3] or [3, h, w] in by ``cover`` [h, w]."""
-        for channel in range(3):
-            below = self.albedo[channel][box]
-            below += cover * (colour[channel] - below)
+        for below, channel in zip(self.albedo, colour, strict=True):
+            below[box] += cover * (channel - below[box])
 
-    def darken(self, amount, box=EVERYWHERE) -> None:
-        """Take ``amount`` [h, w] of the light away."""
-        self.shade[box] *= 1 - amount
+    def stain(self, cover, factors, box=EVERYWHERE) -> None:
+        """Multiply the colour with ``factors`` [3] where ``cover`` [h, w] is 1."""
+        for below, factor in zip(self.albedo, factors, strict=True):
+            below[box] *= 1 + cover * (factor - 1)
 
-    def stroke(self, distance, width: float, box=EVERYWHERE, line: float = 1.0) -> None:
-        """A contour where ``distance`` [h, w] is 0 that only line drawings show, ``width`` pixels thinner (< 0: thicker) than others."""
-        distance = _steep(np.abs(distance)) + np.float32(width * self.unit + 3 * (1 / line - 1))
+    def darken(self, cover, box=EVERYWHERE) -> None:
+        """Take the part ``cover`` [h, w] of the light away."""
+        self.shade[box] *= 1 - cover
+
+    def stroke(self, distance, thinner: float, box=EVERYWHERE, line: float = 1.0) -> None:
+        """A contour along ``distance`` [h, w] = 0 over the others, ``thinner`` by some pixels; ``line`` as above."""
+        distance = _steep(np.abs(distance)) + thinner * self.unit + 3 * (1 / line - 1)
         np.minimum(self.line[box], distance, out=self.line[box])
 
 
 def _steep(distance: np.ndarray) -> np.ndarray:
     """Distances that grow fast, so that nothing of a small part's contour is left at the border of its box."""
-    return distance + np.square(np.maximum(distance - 1, 0)) * np.float32(0.4)
+    return distance + np.square(np.maximum(distance - 1, 0)) * 0.4

@@ -64,7 +64,7 @@ class Identity(Parameters):
         p["iris"] = p["iris"] if p["skin_tone"] > -0.1 else rng.uniform(-1, -0.2)
         p["brow_angle"] = rng.normal(0.1, 0.4)
         p["beard"] = rng.uniform(0.3, 1) if bearded else -0.5
-        p["moustache"] = rng.uniform(0.4, 1) if bearded and rng.random() < 0.8 or rng.random() < 0.05 else -0.5
+        p["moustache"] = rng.uniform(0.4, 1) if (bearded and rng.random() < 0.8) or rng.random() < 0.05 else -0.5
         p["glasses"] = rng.uniform(0.4, 1) if rng.random() < 0.25 else -0.5
         p["freckles"] = rng.uniform(0.4, 1) if rng.random() < 0.2 else -0.5
         return cls.from_vector([p[name] for name in cls.FIELDS])

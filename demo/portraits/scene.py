@@ -4,44 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import colours, wobble
 from .anatomy import Placement, measure
 from .canvas import Canvas
 from .content import Content
 from .parameters import amount
 from .style import Style
-from .texture import grid, noise
+
+FACE_VALUE = 0.62
 
 
 class Scene:
-    """``x``, ``y``: head coordinates of the pixels, ``face_x``: x on the turned face, ``body_x``, ``body_y``: upright."""
+    """Where each pixel is: ``x``, ``y`` on the head, ``face_x`` on the turned face, ``body_x``, ``body_y`` upright."""
 
     def __init__(self, content: Content, style: Style, size: int):
-        self.who, self.pose = content.identity, content.pose
-        self.head = measure(self.who, style)
-        self.place = Placement(self.pose, style, self.head.half_width * 1.14)
+        self.who = who = content.identity
+        self.pose = content.pose
+        self.skin = colours.skin(who.skin_tone, who.skin_warmth)
+        self.hair_colour = colours.hair(who.hair_tone, who.hair_warmth)
+        self.beard_colour = self.hair_colour * 0.85
+        self.brow_colour = self.hair_colour * 0.7 + self.skin * 0.08
+        self.head = measure(who, style)
+        self.place = Placement(self.pose, style, self.head)
         self.angularity = self.place.angularity
-        self.canvas = Canvas(size, 1 + 1.5 * amount(style.watercolour))
-        x, y = grid(size)
-        wobble = np.float32(0.045 * amount(style.wobble))
-        if wobble:
-            x, y = x + wobble * noise(size, 11, 1), y + wobble * noise(size, 11, 2)
+        exposure = float(FACE_VALUE / colours.luminance(self.skin)) ** 0.9
+        self.canvas = Canvas(size, 1 + 1.5 * amount(style.watercolour), exposure)
+        x, y = wobble.meant(size, style)
         self.x, self.y = self.place.to_head(x, y)
         self.face_x = self.place.to_face(self.x)
         self.body_x, self.body_y = self.place.to_body(x, y)
 
     def box(self, x: float, y: float, width: float, height: float, lift: float = 0.0) -> tuple[slice, slice]:
-        """The pixels around the face point (x, y) that a part of these half sizes may reach."""
+        """The pixels that a part of these half sizes may reach around the face point (x, y)."""
         return self.picture_box(*self.place.face_to_picture(x, y, lift), width, height)
 
     def picture_box(self, x: float, y: float, width: float, height: float) -> tuple[slice, slice]:
-        """The pixels around the picture point (x, y) that a part of these half sizes may reach."""
-        scale, sin = self.place.zoom * 1.25, abs(self.place.sin)
-        rows = _span(y, (height + width * sin) * scale + 0.05, self.canvas.size)
-        return rows, _span(x, (width + height * sin) * scale + 0.05, self.canvas.size)
+        """The pixels that a part of these half sizes may reach around the picture point (x, y)."""
+        scale, tilt = self.place.zoom * 1.25, abs(self.place.sin)
+        rows = _span(y, (height + width * tilt) * scale + 0.05, self.canvas.size)
+        return rows, _span(x, (width + height * tilt) * scale + 0.05, self.canvas.size)
 
     def local(self, box: tuple[slice, slice], x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
         """Face coordinates of the pixels in ``box`` from the face point (x, y)."""
-        return self.face_x[box] - np.float32(x), self.y[box] - np.float32(y)
+        return self.face_x[box] - x, self.y[box] - y
 
 
 def _span(centre: float, half: float, size: int) -> slice:

@@ -17,12 +17,29 @@ def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.lru_cache(maxsize=32)
 def noise(size: int, cells: int, seed: int) -> np.ndarray:
     """Smooth noise in -1..1 with ``cells`` bumps across the picture, float32 [size, size]."""
-    lattice = np.random.default_rng(seed).uniform(-1, 1, (cells + 2, cells + 2))
-    place = (np.arange(size) + 0.5) / size * cells
+    weights = _weights((np.arange(size) * 2 + 1) / size - 1, cells)
+    return (weights @ _lattice(cells, seed) @ weights.T).astype(np.float32)
+
+
+def noise_at(x: float, y: float, cells: int, seed: int) -> float:
+    """The value of that noise at the point (x, y)."""
+    across, down = _weights(np.array([x, y]), cells)
+    return float(down @ _lattice(cells, seed) @ across)
+
+
+@functools.lru_cache(maxsize=32)
+def _lattice(cells: int, seed: int) -> np.ndarray:
+    """The noise at the corners of the cells, [cells + 2, cells + 2]."""
+    return np.random.default_rng(seed).uniform(-1, 1, (cells + 2, cells + 2))
+
+
+def _weights(place: np.ndarray, cells: int) -> np.ndarray:
+    """What each row of the lattice counts at ``place`` [n] in -1..1, [n, cells + 2]."""
+    place = np.clip((place + 1) / 2, 0, 1) * cells
     cell = place.astype(int)
     step = place - cell
     step = step * step * (3 - 2 * step)
-    weights = np.zeros((size, cells + 2))
-    weights[np.arange(size), cell] = 1 - step
-    weights[np.arange(size), cell + 1] = step
-    return (weights @ lattice @ weights.T).astype(np.float32)
+    weights = np.zeros((len(place), cells + 2))
+    weights[np.arange(len(place)), cell] = 1 - step
+    weights[np.arange(len(place)), cell + 1] = step
+    return weights

@@ -6,7 +6,7 @@ import numpy as np
 
 from .parameters import amount
 from .scene import Scene
-from .shapes import both, bump, pixels
+from .shapes import both, bump, pixels, smooth
 
 
 def paint_beard(scene: Scene, face: np.ndarray) -> None:
@@ -20,7 +20,7 @@ def paint_beard(scene: Scene, face: np.ndarray) -> None:
     dx, dy = scene.local(box, 0, mouth)
     side = np.abs(dx) / head.half_width
     below_edge = -dy - (mouth - 0.10) * 1.25 * side * side * side
-    near_face = face[box] * 0.55 - 0.05 * full
+    near_face = face[box] * 0.55 - smooth(-0.3, 0.1, dy) * (0.05 * full)
     around_lips = (1 - np.square(dx / (head.mouth_width * 1.12)) - np.square(dy / 0.085)) * 0.06
     distance = pixels(both(below_edge, near_face, around_lips))
     normal = canvas.nx[box].copy(), np.maximum(canvas.ny[box], 0.1)

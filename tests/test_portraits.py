@@ -153,7 +153,7 @@ def test_the_iris_has_its_colour_at_the_eyes():
 @pytest.mark.parametrize(
     "field, landmarks, within",
     [
-        ("iris", ("left_eye", "right_eye"), (2, 2)),
+        ("iris", ("left_eye", "right_eye"), (2.5, 2.5)),
         ("nose_width", ("nose_tip",), (2.5, 6)),
         ("lip_fullness", ("mouth",), (2.5, 3)),
     ],

@@ -1,10 +1,10 @@
-"""Makes ComfyUI and the pack importable: the pack as ``styo``, the way ComfyUI loads it, by its path."""
+"""Makes ComfyUI and the pack importable."""
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
 
+import pack
 import pytest
 import torch
 
@@ -21,18 +21,12 @@ def _put_comfyui_on_the_path():
     args.cpu = True
 
 
-def _import_the_pack():
-    spec = importlib.util.spec_from_file_location("styo", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-    sys.modules["styo"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["styo"])
-
-
 if "COMFYUI_PATH" not in os.environ:
     pytest.exit("COMFYUI_PATH is not set: run the tests with `python scripts/test.py`.", returncode=2)
 # The models of the tests are so small that sharing their work among threads takes longer than doing it.
 torch.set_num_threads(1)
 _put_comfyui_on_the_path()
-_import_the_pack()
+pack.import_pack()
 
 
 @pytest.fixture

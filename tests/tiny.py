@@ -64,8 +64,17 @@ def make_model(seed=0, dtype=torch.float32):
     return build()
 
 
-def make_clip(seed=0, dtype=torch.float32, embedding_directory=None):
-    """A CLIP with SD1.x's tokenizer and a two-layer, 64-channel text encoder."""
+LAYERS = {
+    "num_hidden_layers": 2,
+    "hidden_size": WIDTH,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "projection_dim": WIDTH,
+}
+
+
+def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, layers=LAYERS):
+    """A CLIP with SD1.x's tokenizer and, by default, a two-layer, 64-channel text encoder."""
     import comfy.sd
     import comfy.sd1_clip
 
@@ -78,16 +87,7 @@ def make_clip(seed=0, dtype=torch.float32, embedding_directory=None):
         Target,
         embedding_directory=embedding_directory,
         tokenizer_data={},
-        model_options={
-            "clip_l_model_config": {
-                "num_hidden_layers": 2,
-                "hidden_size": WIDTH,
-                "num_attention_heads": 4,
-                "intermediate_size": 128,
-                "projection_dim": WIDTH,
-            },
-            "dtype": dtype,
-        },
+        model_options={"clip_l_model_config": layers, "dtype": dtype},
     )
     _randomize(clip.cond_stage_model, torch.Generator().manual_seed(seed))
     return clip

@@ -1,0 +1,55 @@
+"""Which portraits are kept from the demo model's training and from every choice made for it.
+
+Evaluation and tuning each have identities of their own; training draws none that is near one of either, and no style
+of the families held out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .portraits.content import Content, Identity, Pose
+from .portraits.style import FAMILIES, Style
+
+EVALUATION_SEED, TUNING_SEED = 7_000_000, 8_000_000
+IDENTITIES = 64
+"""Identities that evaluation may use, and as many that tuning may use."""
+LEAST_DISTANCE = 0.3
+"""Root mean square difference of the parameters, below which two identities count as the same person."""
+EVALUATION_FAMILIES = ("riso", "noir", "pastel")
+TUNING_FAMILIES = ("chalk", "pencil")
+"""Styles whose techniques occur in other families, but not together."""
+PROPORTIONS = ("light_x", "light_y", "eye_scale", "head_width", "head_height", "chin_scale")
+"""Parameters of a style that in half of training's pictures do not depend on its family."""
+
+
+def identity(number: int, seed: int) -> Identity:
+    """The held-out identity ``number`` of the set with this ``seed``."""
+    return Identity.sample(np.random.default_rng((seed, number)))
+
+
+def _held_out() -> np.ndarray:
+    sets = (EVALUATION_SEED, TUNING_SEED)
+    return np.stack([identity(number, seed).vector for seed in sets for number in range(IDENTITIES)])
+
+
+HELD_OUT_IDENTITIES = _held_out()
+PRETRAINING_FAMILIES = tuple(name for name in FAMILIES if name not in EVALUATION_FAMILIES + TUNING_FAMILIES)
+
+
+def is_held_out(identity: Identity) -> bool:
+    """Whether an identity is too near one of evaluation or tuning."""
+    distances = np.sqrt(((HELD_OUT_IDENTITIES - identity.vector) ** 2).mean(1))
+    return bool(distances.min() < LEAST_DISTANCE)
+
+
+def pretraining_portrait(rng: np.random.Generator) -> tuple[Content, Style]:
+    """A portrait that training may see."""
+    while is_held_out(person := Identity.sample(rng)):
+        pass
+    style = Style.sample(rng, PRETRAINING_FAMILIES[rng.integers(len(PRETRAINING_FAMILIES))])
+    if rng.random() < 0.5:
+        style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in PROPORTIONS})
+    return Content(person, Pose.sample(rng)), style

@@ -1,0 +1,1 @@
+"""How the demo model's weights were made: pictures, autoencoder, denoiser."""

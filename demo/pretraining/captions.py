@@ -1,0 +1,92 @@
+"""Captions in the form of StyO's prompts, with codes of pictures in the places of the identifiers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from comfy.sd1_clip import SD1Tokenizer
+
+from ...training.prompts import Prompts
+from ..words import CONTENT, END, STYLE, rare_words
+
+LENGTH = 77
+IDENTIFIERS = ("aug", "ak", "sks", "lun")
+"""Four words of one token that hold the places of target style, its negation, source content and its negation."""
+NEGATORS = ("not", "not", "without", "except", "")
+EMPTY_SHARE, AUXILIARY_SHARE = 0.1, 0.15
+REPEATS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Captions:
+    """Every kind of caption: the empty one, then ``auxiliary`` ones without content, then as many full ones.
+
+    ``words`` are the token ids of all that is no identifier, which the model has to learn; ``text`` [kinds, LENGTH]
+    indexes them, and ``places`` [identifiers, kinds, LENGTH] is True where an identifier stands instead.
+    """
+
+    words: list[int]
+    text: torch.Tensor
+    places: torch.Tensor
+    auxiliary: int
+
+    @classmethod
+    def make(cls) -> Captions:
+        """All combinations of repeats and negators."""
+        tokenizer = SD1Tokenizer()
+
+        def tokens(text: str) -> list[int]:
+            return [entry[0] for entry in tokenizer.tokenize_with_weights(text)["l"][0]]
+
+        identifiers = [tokens(word)[1] for word in IDENTIFIERS]
+        style, other_style, content, other_content = IDENTIFIERS
+        auxiliary, full = [], []
+        for negator in NEGATORS:
+            for style_repeats in range(1, REPEATS + 1):
+                for content_repeats in range(1, REPEATS + 1):
+                    prompts = Prompts(
+                        source_style=style,
+                        target_style=other_style,
+                        source_content=content,
+                        target_content=other_content,
+                        style_repeats=style_repeats,
+                        content_repeats=content_repeats,
+                        negator=negator,
+                    )
+                    auxiliary.append(tokens(prompts.auxiliary))
+                    full.append(tokens(prompts.source))
+        ids = torch.tensor([tokens(""), *auxiliary, *full])
+        places = torch.stack([ids == identifier for identifier in identifiers])
+        words, text = ids.masked_fill(places.any(0), END).unique(return_inverse=True)
+        return cls(words.tolist(), text, places, len(auxiliary))
+
+    def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Kinds [count]: some empty, some auxiliary, mostly full."""
+        chance = torch.rand(count, generator=generator)
+        pick = torch.randint(self.auxiliary, (count,), generator=generator)
+        kinds = 1 + self.auxiliary + pick
+        kinds[chance < EMPTY_SHARE + AUXILIARY_SHARE] -= self.auxiliary
+        kinds[chance < EMPTY_SHARE] = 0
+        return kinds
+
+    def embed(
+        self, kinds: torch.Tensor, codes: torch.Tensor, table: torch.nn.Embedding, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Token embeddings [N, LENGTH, channels] of captions of ``kinds`` [N] for pictures of ``codes`` [N, codes].
+
+        Half of the code an identifier does not use in its place, and all of a negated one's, is another picture's.
+        """
+        embeddings = table(self.text[kinds].to(table.weight.device))
+
+        def others() -> torch.Tensor:
+            return codes[torch.randperm(len(codes), generator=generator)]
+
+        for identifier, used in enumerate((STYLE, None, CONTENT, None)):
+            word = others().clone()
+            if used is not None:
+                word[:, used] = codes[:, used]
+            row = rare_words(word).to(embeddings)
+            place = self.places[identifier, kinds].to(embeddings.device)
+            embeddings = torch.where(place[..., None], row[:, None], embeddings)
+        return embeddings

@@ -75,7 +75,7 @@ def replace_columns(
         rest[r.rows].unflatten(1, (-1, r.length))[:, :, _index(r.columns)] *= 1 - r.strength
     out = attention(q, k, rest)
     for r in replacements:
-        out[r.rows] += r.strength * _mix_values(r.source, v[r.rows], r.columns, heads)
+        out[r.rows] += _mix_values(r.source, v[r.rows], r, heads)
     return out
 
 
@@ -94,10 +94,11 @@ def replace_columns_of(
     out = base.clone()
     for r in replacements:
         own = read_columns(q[r.rows], k[r.rows, : r.length], r.columns, heads)
-        out[r.rows] += r.strength * _mix_values(r.source - own, v[r.rows], r.columns, heads)
+        out[r.rows] += _mix_values(r.source - own, v[r.rows], r, heads)
     return out
 
 
-def _mix_values(weights: torch.Tensor, v: torch.Tensor, columns: Sequence[int], heads: int) -> torch.Tensor:
-    """weights [B or 1, heads, N, I] times the content rows V[I], heads joined: [B, N, heads * d]."""
-    return rearrange(weights @ split_heads(v[:, _index(columns)], heads), "b h n d -> b n (h d)")
+def _mix_values(weights: torch.Tensor, v: torch.Tensor, r: Replacement, heads: int) -> torch.Tensor:
+    """s weights [B or 1, heads, N, I] times the content rows V[I], heads joined: [B, N, heads * d]."""
+    content = split_heads(r.strength * v[:, _index(r.columns)], heads)
+    return rearrange(weights @ content, "b h n d -> b n (h d)")

@@ -1,0 +1,78 @@
+"""What a benchmark needs before its first heavy import: an environment with the peer, ComfyUI, the pack as ``styo``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PEER = "diffusers"
+
+
+def options(description: str) -> argparse.ArgumentParser:
+    """A command line with what all benchmarks share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the smallest size and few repeats: does it run at all?")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--cpu-time", action="store_true", help="count CPU time, where others use this CPU too")
+    parser.add_argument("--repeats", type=int, default=40, help="at most so many pairs of measurements a row")
+    parser.add_argument("--seconds", type=int, default=90, help="at most about so long a row")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes")
+    parser.add_argument(
+        "--here", action="store_true", help=f"use this Python and its {PEER}, with the ComfyUI at COMFYUI_PATH"
+    )
+    return parser
+
+
+def enter(here: bool):
+    """Return when ComfyUI and the peer can be imported; outside of the scripts' environment, go on in there."""
+    if here:
+        if "COMFYUI_PATH" not in os.environ:
+            sys.exit("--here needs COMFYUI_PATH, the folder of a ComfyUI.")
+        return
+    sys.path.append(str(ROOT / "scripts"))
+    import environment
+
+    environment.enter()
+    if importlib.util.find_spec(PEER) is None:
+        group = f"{ROOT / 'pyproject.toml'}:benchmark"
+        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+        environment._call([*install, *environment.TORCH, "--group", group], environment._uv_settings())
+        importlib.invalidate_caches()
+    sys.path.remove(str(ROOT / "scripts"))
+
+
+def start(options: argparse.Namespace) -> str:
+    """Make ComfyUI and the pack importable, for the device that is asked for; returns that device's type."""
+    os.environ["TQDM_DISABLE"] = "1"
+    sys.path.insert(0, os.environ["COMFYUI_PATH"])
+    logging.getLogger().setLevel(logging.WARNING)
+    import comfy.options
+    import torch
+    from comfy.cli_args import args
+
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    args.cpu = device == "cpu"
+    args.use_pytorch_cross_attention = getattr(options, "sdpa", False)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    import comfy.utils
+
+    comfy.utils.PROGRESS_BAR_ENABLED = False
+    _import_the_pack()
+    return device
+
+
+def _import_the_pack():
+    spec = importlib.util.spec_from_file_location("styo", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    sys.modules["styo"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["styo"])

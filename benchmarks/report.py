@@ -1,0 +1,77 @@
+"""A benchmark's result: its rows, where it ran, and the JSON it is written to."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from measure import Meter, Ratio
+from tables import tables, verdict
+
+PACKAGES = ("torch", "diffusers", "accelerate")
+
+
+def row(what: str, peer: str, ratio: Ratio, goal: float | None = None, **more) -> dict:
+    """One row: two things measured against each other; ``more`` holds bytes and whatever else belongs to it."""
+    return {
+        "what": what,
+        "peer": peer,
+        "ours_seconds": round(ratio.ours, 5),
+        "peer_seconds": round(ratio.peer, 5),
+        "ratio": round(ratio.median, 4),
+        "interval": [round(ratio.low, 4), round(ratio.high, 4)],
+        "pairs": ratio.pairs,
+        "goal": goal,
+        "verdict": _verdict(ratio, goal),
+        **more,
+    }
+
+
+def _verdict(ratio: Ratio, goal: float | None) -> str:
+    """Whether the median reaches the goal, and whether that is sure."""
+    text = verdict(ratio.median, goal)
+    if goal is not None and ratio.high - ratio.low >= abs(goal - ratio.median):
+        text += ", unsure: the interval is wider than the distance"
+    return text
+
+
+def environment(meter: Meter, dtype: str) -> dict:
+    """Where and how a benchmark ran: device, clock, precision and versions."""
+    import comfyui_version
+
+    place = {
+        "device": meter.device,
+        "name": torch.cuda.get_device_name() if meter.device == "cuda" else platform.processor() or platform.machine(),
+        "dtype": dtype,
+        "clock": "process" if meter.cpu_time else "wall",
+        "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "comfyui": comfyui_version.__version__,
+        **{name: metadata.version(name) for name in PACKAGES},
+    }
+    if meter.device == "cuda":
+        place |= {"cuda": torch.version.cuda, "driver": _driver()}
+    return place
+
+
+def _driver() -> str:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def publish(result: dict, name: str, folder: Path):
+    """Print a result's tables and write it to ``name``.json in ``folder``."""
+    print("\n" + tables(result))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    print(f"Written to {path}")

@@ -1,0 +1,107 @@
+"""The passes in ComfyUI: plain, with the pack, and with a dense hook."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import dense_hook
+import torch
+from sd15 import Conditionings
+from styo.bridge.capture import maps_of
+from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject
+
+import nodes
+
+SEED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """What is sampled: latents [batch, 4, height, width], DDIM steps, guidance."""
+
+    batch: int
+    height: int
+    width: int
+    steps: int
+    cfg: float = 7.5
+
+    @property
+    def text(self) -> str:
+        return f"{self.width * 8}x{self.height * 8}, batch {self.batch}, {self.steps} steps"
+
+    def noise(self) -> torch.Tensor:
+        """The noise that ComfyUI starts from."""
+        generator = torch.manual_seed(SEED)
+        return torch.randn((self.batch, 4, self.height, self.width), generator=generator)
+
+
+class ComfyPasses:
+    """Every method samples one image, or batch, and returns what it is asked for in ComfyUI's own types."""
+
+    def __init__(self, model, conditionings: Conditionings, sampling: Sampling):
+        self.model, self.conditionings, self.sampling = model, conditionings, sampling
+        self.latent = {"samples": torch.zeros(sampling.batch, 4, sampling.height, sampling.width)}
+
+    def _sample(self, model, positive, latent=None) -> dict:
+        s, negative, latent = self.sampling, self.conditionings.negative, latent or self.latent
+        with torch.inference_mode():
+            return nodes.common_ksampler(
+                model, SEED, s.steps, s.cfg, "ddim", "ddim_uniform", positive, negative, latent
+            )[0]
+
+    def plain(self) -> dict:
+        """The stylized prompt without any hook."""
+        return self._sample(self.model, self.conditionings.stylized)
+
+    def plain_source(self) -> dict:
+        """The source prompt without any hook."""
+        return self._sample(self.model, self.conditionings.source)
+
+    def capture(self) -> dict:
+        """The source pass of the pack."""
+        model, latent = StyOAttentionCapture.execute(self.model, self.latent).args
+        return self._sample(model, self.conditionings.source, latent)
+
+    def inject(self, source: dict) -> dict:
+        """The stylization pass of the pack."""
+        (model,) = StyOAttentionInject.execute(self.model, source, 1.0, 0.0, 1.0).args
+        return self._sample(model, self.conditionings.stylized)
+
+    def both(self) -> dict:
+        """Both passes of the pack."""
+        return self.inject(self.capture())
+
+    def dense_both(self) -> torch.Tensor:
+        """Both passes by a hook that forms every map and keeps it; the latent, scaled as the UNet sees it."""
+        maps: dense_hook.Maps = {}
+        self._sample(dense_hook.keep(self.model, maps), self.conditionings.source)
+        model = dense_hook.replace(self.model, maps, self.conditionings.columns)
+        return self.model.model.process_latent_in(self._sample(model, self.conditionings.stylized)["samples"])
+
+    def stored(self) -> tuple[int, int]:
+        """Bytes the pack stores, and positions x heads x columns x evaluations x bytes a value."""
+        maps = maps_of(self.capture())
+        tensors = maps.tensors
+        positions = sum(positions_of_layers(self.model, self.sampling))
+        value = tensors[0].element_size()
+        heads = self.model.model.model_config.unet_config["num_heads"]
+        columns = len(self.conditionings.columns)
+        return maps.nbytes, self.sampling.batch * positions * heads * columns * self.sampling.steps * value
+
+
+def positions_of_layers(model, sampling: Sampling) -> list[int]:
+    """Query positions N of every cross-attention layer of the UNet, from its description."""
+    config = model.model.model_config.unet_config
+    levels = len(config["channel_mult"])
+
+    def positions(level: int) -> int:
+        height, width = sampling.height, sampling.width
+        for _ in range(level):
+            height, width = -(-height // 2), -(-width // 2)
+        return height * width
+
+    down = [level for level in range(levels) for _ in range(config["num_res_blocks"][level])]
+    up = [level for level in range(levels) for _ in range(config["num_res_blocks"][level] + 1)]
+    layers = list(zip(down, config["transformer_depth"], strict=True))
+    layers += zip(up, config["transformer_depth_output"], strict=True)
+    return [positions(level) for level, depth in layers if depth] + [positions(levels - 1)]

@@ -1,0 +1,59 @@
+"""The memory of one training step of SD1.5's real shape, counted on tensors without data: nothing of it is measured.
+
+The code that trains runs as it is; torch's fake tensors tell the size of everything it makes. Autocast follows the
+CPU's rules, and what a kernel needs only within itself is not seen.
+"""
+
+from __future__ import annotations
+
+import sd15
+import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from dreambooth_loop import DreamBoothLoop
+from measure import LiveBytes
+from peer_unet import empty_unet
+from styo.bridge import unet_copy
+from styo.training.data import Draw
+from styo.training.losses import triple_reconstruction_loss
+from styo.training.optimizer import BackwardAdam
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+STEPS = 2
+"""Steps to count: the moments of Adam are there from the first one's end."""
+
+
+def ours(method: str, dtype: torch.dtype, checkpointing: bool, shape: sd15.Shape = sd15.REAL, side: int = 64) -> int:
+    """Peak bytes of the pack's training."""
+    with FakeTensorMode(), LiveBytes() as live:
+        unet = UNetModel(**shape.unet_config(), dtype=torch.float32, operations=unet_copy.PlainLayers)
+        unet.requires_grad_(False).eval()
+        groups = unet_copy.select_trainable(unet, method, 16, torch.Generator())
+        unet_copy.store_frozen_layers_as(unet, dtype)
+        if checkpointing:
+            unet_copy.checkpoint_blocks(unet)
+        live.peak = live.now
+        optimizer = BackwardAdam(groups, 1e-6, scale_loss=False)
+        eps_theta = unet_copy.eps_theta(unet, dtype)
+        for _ in range(STEPS):
+            z, c = torch.randn(3, 4, side, side), torch.randn(3, sd15.TOKENS, sd15.CONTEXT)
+            t = torch.randint(1000, (3,))
+            optimizer.step(triple_reconstruction_loss(eps_theta, z, t, torch.randn_like(z), c, torch.rand(1000)))
+    return live.peak
+
+
+def peer(method: str, dtype: torch.dtype, checkpointing: bool, shape: sd15.Shape = sd15.REAL, side: int = 64) -> int:
+    """Peak bytes of the diffusers loop; its optimizer is the fused one, which needs the least."""
+    with FakeTensorMode(), LiveBytes() as live:
+        latents, contexts = torch.randn(1, 4, side, side), torch.randn(1, sd15.TOKENS, sd15.CONTEXT)
+        unet = empty_unet(shape.unet_config(), "cpu")
+        loop = DreamBoothLoop(
+            unet, [latents] * 3, [contexts] * 3, method, dtype, checkpointing, 1e-6, "cpu", fused=True
+        )
+        live.peak = live.now
+        for _ in range(STEPS):
+            z = torch.randn(3, 4, side, side)
+            sample = Draw(z, torch.randint(1000, (3,)), torch.randn_like(z))
+            for i in range(3):
+                loop.term(sample, i)
+            loop.update()
+    return live.peak

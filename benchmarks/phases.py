@@ -1,0 +1,66 @@
+"""Where a step's time goes: the exclusive seconds of named phases."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+from measure import Meter
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+OPTIMIZER, REST = "optimizer", "rest"
+
+
+class Phases:
+    """Seconds by phase; a phase begun within another interrupts it. The device is waited for at every change."""
+
+    def __init__(self, meter: Meter):
+        self.seconds: collections.Counter[str] = collections.Counter()
+        self._meter = meter
+        self._running = [REST]
+        self._since = 0.0
+
+    def watch(self, work: Callable[[], None], parts: list[tuple[object, str, str]]):
+        """Run ``work``; every (object, name, phase) of ``parts`` is a function whose time counts as that phase's."""
+        with contextlib.ExitStack() as stack:
+            for owner, name, phase in parts:
+                stack.enter_context(mock.patch.object(owner, name, self._timed(getattr(owner, name), phase)))
+            hooks = (
+                register_optimizer_step_pre_hook(lambda *_: self._begin(OPTIMIZER)),
+                register_optimizer_step_post_hook(lambda *_: self._end()),
+            )
+            for hook in hooks:
+                stack.callback(hook.remove)
+            self._since = self._meter.now()
+            work()
+            self._account()
+
+    def _timed(self, function: Callable, phase: str) -> Callable:
+        def timed(*args, **kwargs):
+            with self._phase(phase):
+                return function(*args, **kwargs)
+
+        return timed
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self._begin(name)
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _begin(self, name: str):
+        self._account()
+        self._running.append(name)
+
+    def _end(self):
+        self._account()
+        self._running.pop()
+
+    def _account(self):
+        now = self._meter.now()
+        self.seconds[self._running[-1]] += now - self._since
+        self._since = now

@@ -1,0 +1,18 @@
+"""Ways the pack could do its work, each against the way it does: what was tried before something was kept."""
+
+import launch
+
+
+def arguments():
+    parser = launch.options(__doc__)
+    parser.add_argument("--only", choices=["columns", "batch", "training"], help="one of the questions")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    options = arguments()
+    launch.enter(options.here)
+    device = launch.start(options)
+    from choice_rows import measure_choices
+
+    measure_choices(options, device)

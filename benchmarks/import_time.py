@@ -1,0 +1,18 @@
+"""What the pack adds to ComfyUI's start, and to a graph that has none of its nodes."""
+
+import launch
+
+
+def arguments():
+    parser = launch.options(__doc__)
+    parser.add_argument("--starts", type=int, default=5, help="starts of ComfyUI to take the median of")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    options = arguments()
+    launch.enter(options.here)
+    device = launch.start(options)
+    from import_rows import measure_imports
+
+    measure_imports(options, device)

@@ -1,0 +1,68 @@
+"""Ways to take a training step: each builds the pack's training with one thing changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from unittest import mock
+
+import torch
+from our_training import OurTraining
+from styo.bridge import learner, unet_copy
+
+LEARNER = "styo.bridge.learner"
+
+
+class OrdinaryAdam:
+    """Adam that steps after the backward pass, when all gradients are there."""
+
+    def __init__(self, groups: dict, learning_rate: float, scale_loss: bool, **kind):
+        parameters = [parameter for group in groups.values() for parameter in group.values()]
+        self._adam = torch.optim.Adam(parameters, lr=learning_rate, **kind)
+        if scale_loss:
+            raise ValueError("The ordinary optimizer is for precisions without loss scaling.")
+
+    def step(self, loss: torch.Tensor):
+        """Back-propagate and step."""
+        loss.backward()
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+
+
+def _ordinary(**kind) -> Callable:
+    return lambda *args, **kwargs: OrdinaryAdam(*args, **kwargs, **kind)
+
+
+def _one_by_one(eps_theta, z, t, eps, c, sigmas):
+    rows = [slice(i, i + 1) for i in range(len(z))]
+    return sum(_batched(eps_theta, z[row], t[row], eps[row], c[row], sigmas) for row in rows)
+
+
+def _channels_last(model):
+    return _copy(model).to(memory_format=torch.channels_last)
+
+
+_batched, _copy = learner.triple_reconstruction_loss, unet_copy.copy_unet
+
+WAYS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
+    "optimizer after the backward pass, fused": lambda: mock.patch(f"{LEARNER}.BackwardAdam", _ordinary(fused=True)),
+    "optimizer after the backward pass, foreach": lambda: mock.patch(
+        f"{LEARNER}.BackwardAdam", _ordinary(foreach=True)
+    ),
+    "three forward passes": lambda: mock.patch(f"{LEARNER}.triple_reconstruction_loss", _one_by_one),
+    "channels last": lambda: mock.patch.object(unet_copy, "copy_unet", _channels_last),
+}
+
+
+class Changed:
+    """The pack's training with the change called ``name`` in force whenever it runs."""
+
+    def __init__(self, name: str, model, settings, device: str):
+        self._way = WAYS[name]
+        with self._way():
+            self._training = OurTraining(model, settings, device)
+
+    def steps(self, count: int):
+        """Take ``count`` steps."""
+        with self._way():
+            self._training.steps(count)

@@ -6,6 +6,7 @@ import node_helpers
 import pytest
 import tiny
 import torch
+from comfy.ldm.modules import attention
 from dense_reference import DenseUNet, content_positions
 from styo.bridge.capture import KEY, Capture, maps_of
 from styo.bridge.inject import Inject
@@ -112,6 +113,20 @@ def relative(a, b):
 )
 def test_every_sampler_guidance_and_batch(model, clip, sampler, scheduler, cfg, batch):
     check(model, clip, shape=(batch, 4, 8, 8), sampler=sampler, scheduler=scheduler, cfg=cfg)
+
+
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("backend", ["basic", "sub_quad", "split", "pytorch"])
+def test_every_attention_backend_that_a_cpu_has(model, clip, monkeypatch, backend, separate):
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(backend)
+        return getattr(attention, f"attention_{backend}")(*args, **kwargs)
+
+    monkeypatch.setattr(attention, "optimized_attention", counted)
+    check(model, clip, separate=separate)
+    assert calls
 
 
 @pytest.mark.parametrize("negative_chunks", [1, 2, 3])

@@ -11,13 +11,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
-from einops import rearrange
 from torch.nn.functional import scaled_dot_product_attention
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
-    """[B, T, heads * d] to [B, heads, T, d]."""
-    return rearrange(x, "b t (h d) -> b h t d", h=heads)
+    """A view of [B, T, heads * d] as [B, heads, T, d]."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def read_columns(q: torch.Tensor, k: torch.Tensor, columns: Sequence[int], heads: int) -> torch.Tensor:
@@ -75,7 +74,7 @@ def replace_columns(
         rest[r.rows].unflatten(1, (-1, r.length))[:, :, _index(r.columns)] *= 1 - r.strength
     out = attention(q, k, rest)
     for r in replacements:
-        out[r.rows] += _mix_values(r.source, v[r.rows], r, heads)
+        split_heads(out, heads)[r.rows] += r.source @ _content_values(v, r, heads)
     return out
 
 
@@ -94,11 +93,10 @@ def replace_columns_of(
     out = base.clone()
     for r in replacements:
         own = read_columns(q[r.rows], k[r.rows, : r.length], r.columns, heads)
-        out[r.rows] += _mix_values(r.source - own, v[r.rows], r, heads)
+        split_heads(out, heads)[r.rows] += (r.source - own) @ _content_values(v, r, heads)
     return out
 
 
-def _mix_values(weights: torch.Tensor, v: torch.Tensor, r: Replacement, heads: int) -> torch.Tensor:
-    """s weights [B or 1, heads, N, I] times the content rows V[I], heads joined: [B, N, heads * d]."""
-    content = split_heads(r.strength * v[:, _index(r.columns)], heads)
-    return rearrange(weights @ content, "b h n d -> b n (h d)")
+def _content_values(v: torch.Tensor, r: Replacement, heads: int) -> torch.Tensor:
+    """s V[I], [B, heads, I, d]."""
+    return split_heads(r.strength * v[r.rows, _index(r.columns)], heads)

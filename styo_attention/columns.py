@@ -1,4 +1,4 @@
-"""Attention columns: reading M[:, i] out, and Equation 3 of StyO (M_ctr V_sty), without forming the map M.
+"""Attention columns: reading M[:, i] out, and Equation 3 of StyO (M_ctr V_sty) without forming the map M_ctr.
 
 Shapes: q [B, N, heads * d], k and v [B, T, heads * d] with N query positions and T tokens; columns of M are
 [B, heads, N, I] for I content tokens. M = softmax(Q K^T / sqrt(d)). Where a prompt's L tokens were repeated to T = r L
@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
@@ -20,20 +19,14 @@ def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def read_columns(q: torch.Tensor, k: torch.Tensor, columns: Sequence[int], heads: int) -> torch.Tensor:
-    """M[:, i] for every i in ``columns``, [B, heads, N, I]: attention whose values are the unit vectors e_i, M [e_i].
+    """M[:, i] for every i in ``columns``, [B, heads, N, I], in the precision of ``q``; scores are at least in float32.
 
-    ``k`` holds the prompt's own L rows, without repetition. Fused attention kernels want values as wide as the keys,
-    so the unit vectors are padded to d and taken d at a time.
+    ``k`` holds the prompt's own L rows, without repetition. M is formed transposed, so that columns lie together.
     """
-    q, k = split_heads(q, heads), split_heads(k, heads)
-    b, h, t, d = k.shape
-    parts = []
-    for start in range(0, len(columns), d):
-        part = columns[start : start + d]
-        units = k.new_zeros(t, d)
-        units[_index(part)] = torch.eye(len(part), d, dtype=k.dtype, device=k.device)
-        parts.append(scaled_dot_product_attention(q, k, units.expand(b, h, t, d))[..., : len(part)])
-    return torch.cat(parts, dim=-1)
+    dtype, precise = q.dtype, torch.promote_types(q.dtype, torch.float32)
+    q, k = split_heads(q, heads).to(precise), split_heads(k, heads).to(precise)
+    transposed = ((k * k.shape[-1] ** -0.5) @ q.mT).softmax(-2)
+    return transposed[:, :, _index(columns)].to(dtype, copy=True).mT
 
 
 def _index(columns: Sequence[int]) -> slice | list[int]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.util
 from collections.abc import Callable
+from importlib import metadata
 
 import column_choices
+import eight_bit
 import report
 import torch
 import training_choices
 from attention_rows import DTYPES
 from comfy.ldm.modules.attention import optimized_attention
 from measure import Meter, Ratio
+from tables import verdict
 from training_rows import Bench, Case
 
+UPDATE_GOAL = 1e-3
+"""The part of the weights' change that a training may lose to rounding."""
 SIZES = ((1024, 40), (1024, 80), (4096, 40), (1024, 160))
 """Query positions and channels of a head."""
 
@@ -22,7 +28,7 @@ SIZES = ((1024, 40), (1024, 80), (4096, 40), (1024, 160))
 def measure_choices(options, device: str):
     """The tables of the questions asked for."""
     meter = Meter(device, options.cpu_time)
-    questions = {"columns": _columns, "batch": _batch, "training": _training}
+    questions = {"columns": _columns, "batch": _batch, "training": _training, "states": _states}
     tables = {}
     for name, question in questions.items():
         if options.only in (None, name):
@@ -56,17 +62,12 @@ def _columns(options, meter: Meter) -> dict:
     for positions, width in _sizes(options):
         dtype = DTYPES["fp16" if meter.device == "cuda" else "fp32"]
         q, k, _ = column_choices.random_qkv(1, positions, width, meter.device, dtype)
-        expected = column_choices.of_the_whole_map(q, k)
         for name, way in column_choices.WAYS.items():
-            if way is column_choices.by_unit_values:
-                continue
-            found = way(q, k)
-            found = found if found.shape == expected.shape else found.transpose(-1, -2)
-            torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
-            works = [_repeated(functools.partial(work, q, k), times) for work in (way, column_choices.by_unit_values)]
+            torch.testing.assert_close(way(q, k), column_choices.kept(q, k), rtol=1e-2, atol=1e-3)
+            works = [_repeated(functools.partial(work, q, k), times) for work in (way, column_choices.kept)]
             ratio = _compared(options, meter, *works)
-            rows.append(report.row(f"{name}, N={positions}, d={width}", "unit values (kept)", ratio))
-    return {"Reading 7 columns, 20 times, against fused attention with unit values": rows}
+            rows.append(report.row(f"{name}, N={positions}, d={width}", "softmax of the transposed map (kept)", ratio))
+    return {"Reading 7 columns, 20 times": rows}
 
 
 def _batch(options, meter: Meter) -> dict:
@@ -80,18 +81,30 @@ def _batch(options, meter: Meter) -> dict:
         for name, way in {"a call for each half": batch.apart, "no replacement": batch.plain}.items():
             ratio = _compared(options, meter, _repeated(way, times), _repeated(batch.together, times))
             rows.append(report.row(f"{name}, N={positions}, d={width}", "one call (kept)", ratio))
-    return {"Replacing 7 columns in a batch of 2, 20 times, against one attention call for both halves": rows}
+    return {"Replacing 7 columns in a batch of 2, 20 times": rows}
 
 
 def _training(options, meter: Meter) -> dict:
     bench = Bench(options, meter.device)
     rows = []
     case = Case("full", "bf16" if meter.device == "cuda" else "fp32", False)
+    kept_peak = bench.peak_bytes(bench.ours, case)
     for name in training_choices.WAYS:
-        kept = bench.ours(case)
-        other = training_choices.Changed(name, bench.model, bench.settings(case), meter.device)
-        works = [functools.partial(training.steps, bench.steps_a_run) for training in (other, kept)]
-        rows.append(report.row(name, "as it is kept", _compared(options, meter, *works)))
-        del kept, other, works
+        change = functools.partial(training_choices.Changed, name, bench.model, bench.settings(case), meter.device)
+        peaks = {"ours_peak_bytes": bench.peak_bytes(lambda _, change=change: change(), case)}
+        works = [functools.partial(training.steps, bench.steps_a_run) for training in (change(), bench.ours(case))]
+        rows.append(report.row(name, "kept", _compared(options, meter, *works), peer_peak_bytes=kept_peak, **peaks))
+        del works
         gc.collect()
     return {f"A training step ({bench.shape.name}, {bench.resolution} px)": rows}
+
+
+def _states(options, meter: Meter) -> dict:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return {}
+    distance = eight_bit.distance(meter.device)
+    table = [["optimizer states", "steps", "distance from float32 Adam, of the weights' change", "goal"]]
+    goal = f"<= {UPDATE_GOAL}: {verdict(distance, UPDATE_GOAL)}"
+    name = f"8 bits, bitsandbytes {metadata.version('bitsandbytes')}"
+    table.append([name, str(eight_bit.STEPS), f"{distance:.1e}", goal])
+    return {"8-bit states": table}

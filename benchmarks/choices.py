@@ -5,7 +5,7 @@ import launch
 
 def arguments():
     parser = launch.options(__doc__)
-    parser.add_argument("--only", choices=["columns", "batch", "training"], help="one of the questions")
+    parser.add_argument("--only", choices=["columns", "batch", "training", "states"], help="one of the questions")
     return parser.parse_args()
 
 

@@ -42,9 +42,7 @@ def enter(here: bool):
 
     environment.enter()
     if importlib.util.find_spec(PEER) is None:
-        group = f"{ROOT / 'pyproject.toml'}:benchmark"
-        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
-        environment._call([*install, *environment.TORCH, "--group", group], environment._uv_settings())
+        environment.add("benchmark")
         importlib.invalidate_caches()
     sys.path.remove(str(ROOT / "scripts"))
 

@@ -38,6 +38,10 @@ def _one_by_one(eps_theta, z, t, eps, c, sigmas):
     return sum(_batched(eps_theta, z[row], t[row], eps[row], c[row], sigmas) for row in rows)
 
 
+def _attention_of_comfyui(function, *args, **kwargs):
+    return function(*args, **kwargs)
+
+
 def _channels_last(model):
     return _copy(model).to(memory_format=torch.channels_last)
 
@@ -50,6 +54,9 @@ WAYS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
         f"{LEARNER}.BackwardAdam", _ordinary(foreach=True)
     ),
     "three forward passes": lambda: mock.patch(f"{LEARNER}.triple_reconstruction_loss", _one_by_one),
+    "attention as ComfyUI has chosen it": lambda: mock.patch.object(
+        unet_copy, "_torch_attention", _attention_of_comfyui
+    ),
     "channels last": lambda: mock.patch.object(unet_copy, "copy_unet", _channels_last),
 }
 

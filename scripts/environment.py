@@ -53,6 +53,12 @@ def enter():
         sys.exit(subprocess.call([str(PYTHON), *sys.argv]))
 
 
+def add(group: str):
+    """Install a dependency group of pyproject.toml on top of what is there."""
+    requirements = [*TORCH, "--group", f"{ROOT / 'pyproject.toml'}:{group}"]
+    _call([PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, *requirements], _uv_settings())
+
+
 def _check_python():
     """Exit with a clear sentence where this Python cannot run the pinned torch."""
     if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:

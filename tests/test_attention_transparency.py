@@ -1,9 +1,12 @@
 """Where the pack is not asked to act, it is not there: outputs are bit-identical."""
 
+import collections
+
 import comfy.model_management as mm
 import pytest
 import torch
 from passes import capture, empty_latent, inject, sample
+from torch.utils._python_dispatch import TorchDispatchMode
 
 pytestmark = pytest.mark.usefixtures("inference_mode")
 
@@ -50,6 +53,35 @@ def test_outside_its_window_a_step_is_as_without_inject(graph):
     graph.plain(graph.stylized, model=first_denoised(injected, "injected"))
     graph.plain(graph.stylized, model=first_denoised(graph.model, "plain"))
     assert torch.equal(seen["injected"], seen["plain"])
+
+
+class Operations(TorchDispatchMode):
+    """Counts the tensor operations that run while it is active."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = collections.Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.counts[function.overloadpacket.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+READING_A_NUMBER = {"select", "item", "_local_scalar_dense"}
+
+
+@pytest.mark.parametrize(("window", "inactive"), [((0.44, 0.56), True), ((0.0, 1.0), False)])
+def test_a_step_outside_the_window_only_reads_its_noise_level(graph, window, inactive):
+    """Twice the steps, and Inject adds no other operation; none of these steps lies within the first window."""
+    added = []
+    for steps in (4, 8):
+        source = graph.source_pass(steps=steps)
+        with Operations() as plain:
+            graph.plain(graph.stylized, steps=steps)
+        with Operations() as injected:
+            graph.stylize(source, start_percent=window[0], end_percent=window[1], steps=steps)
+        added.append(injected.counts - plain.counts)
+    assert (set(added[1] - added[0]) <= READING_A_NUMBER) == inactive
 
 
 def test_the_input_model_and_latent_are_untouched(graph):

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from idl_runs import DEFAULTS, images, inputs, one_thread, output, run, run_inputs, same  # noqa: F401
+from idl_runs import DEFAULTS, files, images, inputs, load, one_thread, output, patched, run, run_inputs, same  # noqa: F401
 from styo.bridge import unet_copy
+from styo.bridge.learner import Learner
 from styo.training.optimizer import BackwardAdam
 from styo.training.prompts import Prompts
+from styo.training.weights import trained_weights
 from tiny import make_clip, make_model, make_vae
 
 STEPS = DEFAULTS["steps"]
@@ -144,7 +146,7 @@ def test_gradient_checkpointing_takes_the_same_steps(output, changes):  # noqa: 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 def test_no_update_is_lost_to_rounding(precision):
-    """400 steps at the paper's rate against Adam in float64 on the very gradients."""
+    """What a file holds of 400 steps at the paper's rate, against Adam in float64 on the very gradients."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
     generator = torch.Generator().manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.SiLU(), torch.nn.Linear(32, 16))
@@ -167,11 +169,52 @@ def test_no_update_is_lost_to_rounding(precision):
         for twin, name in zip(exact, parameters, strict=True):
             twin.grad = gradients[name].double() / scale
         adam64.step()
-    for parameter, twin, first in zip(parameters.values(), exact, start, strict=True):
+    untrained = {name: value.float() for name, value in zip(parameters, start, strict=True)}
+    saved = trained_weights(parameters, untrained.get, rank=0)
+    for change, twin, first in zip(saved.values(), exact, start, strict=True):
         update = twin.detach() - first
-        error = torch.linalg.vector_norm(parameter.detach().double() - twin.detach()) / torch.linalg.vector_norm(update)
         assert torch.linalg.vector_norm(update) > 0
-        assert error < 1e-3
+        assert torch.linalg.vector_norm(change.double() - update) < 1e-3 * torch.linalg.vector_norm(update)
+
+
+class Twin:
+    """Torch's plain fp32 Adam on the very gradients that ``parameter`` gets."""
+
+    def __init__(self, parameter, loss_scale):
+        self.start = parameter.detach().clone()
+        self.parameter = torch.nn.Parameter(self.start.clone())
+        self._adam = torch.optim.Adam([self.parameter], lr=1e-6, foreach=False)
+        self._loss_scale = loss_scale
+        parameter.register_post_accumulate_grad_hook(self._step)
+
+    def _step(self, parameter):
+        self.parameter.grad = parameter.grad / self._loss_scale()
+        self._adam.step()
+
+    def update(self):
+        return self.parameter.detach().double() - self.start.double()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+def test_the_file_and_the_returned_model_move_as_fp32_adam_does(output, monkeypatch, precision):  # noqa: F811
+    twins, move = {}, Learner.to
+
+    def watched(learner, device):
+        for name, parameter in learner.trained.items():
+            twins[name] = Twin(parameter, lambda: optimizer.loss_scale())
+        optimizer = move(learner, device)
+        return optimizer
+
+    monkeypatch.setattr(Learner, "to", watched)
+    values = inputs(precision=precision, steps=5, learning_rate=1e-6)
+    returned = patched(run_inputs(values)[0])
+    saved = load(output / files(output)[0])
+    assert len(twins) == len(saved)
+    for name, twin in twins.items():
+        update = twin.update()
+        for change in (saved[file_name(name.removeprefix(unet_copy.UNET))], returned[name] - twin.start):
+            error = torch.linalg.vector_norm(change.double() - update) / torch.linalg.vector_norm(update)
+            assert error < 1e-3, f"{name}: {error:.1e}"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])

@@ -13,6 +13,7 @@ def arguments():
     parser.add_argument("--steps", type=int, help="DDIM steps of a pass")
     parser.add_argument("--sdpa", action="store_true", help="ComfyUI with its --use-pytorch-cross-attention")
     parser.add_argument("--sweep", action="store_true", help="growth with tokens, steps and resolution instead")
+    parser.add_argument("--costs", action="store_true", help="capture and inject against plain passes, nothing else")
     return parser.parse_args()
 
 
@@ -20,6 +21,7 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here)
     device = launch.start(options)
-    from attention_rows import measure_growth, measure_passes
+    from attention_rows import measure_costs, measure_growth, measure_passes
 
-    (measure_growth if options.sweep else measure_passes)(options, device)
+    measure = measure_growth if options.sweep else measure_costs if options.costs else measure_passes
+    measure(options, device)

@@ -98,7 +98,7 @@ def measure_passes(options, device: str):
     if device == "cuda":
         tables["Peak memory above a plain pass"] = _extra_memory(tables)
     result = {**bench.result("attention.py", tables), "agreement": agreement}
-    report.publish(result, f"attention-{device}{'-sdpa' if options.sdpa else ''}", options.output)
+    report.publish(result, f"attention-{_place(options, device)}", options.output)
 
 
 def _difference(ours: ComfyPasses, theirs: torch.Tensor) -> float:
@@ -133,6 +133,19 @@ def _extra_memory(tables: dict) -> list[list[str]]:
     return lines
 
 
+def measure_costs(options, device: str):
+    """Capture and inject against plain passes and nothing else, for as long as it takes to be sure."""
+    bench = Bench(options, device)
+    tables = {bench.sampling.text: _cost_rows(bench, bench.comfy(), GOALS[device])}
+    report.publish(
+        bench.result("attention.py --costs", tables), f"attention-costs-{_place(options, device)}", options.output
+    )
+
+
+def _place(options, device: str) -> str:
+    return f"{device}-sdpa" if options.sdpa else device
+
+
 def measure_growth(options, device: str):
     """How the cost of the two passes grows with content tokens, steps and resolution."""
     bench = Bench(options, device)
@@ -150,4 +163,4 @@ def measure_growth(options, device: str):
         stored, _ = _stored(ours)
         table.append([sampling.text, str(len(ours.conditionings.columns)), *ratios, megabytes(stored)])
     result = bench.result("attention.py --sweep", {"Growth": table})
-    report.publish(result, f"attention-growth-{device}", options.output)
+    report.publish(result, f"attention-growth-{_place(options, device)}", options.output)

@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PEER = "diffusers"
+sys.path.append(str(ROOT / "scripts"))
 
 
 def options(description: str) -> argparse.ArgumentParser:
@@ -37,14 +38,12 @@ def enter(here: bool):
         if "COMFYUI_PATH" not in os.environ:
             sys.exit("--here needs COMFYUI_PATH, the folder of a ComfyUI.")
         return
-    sys.path.append(str(ROOT / "scripts"))
     import environment
 
     environment.enter()
     if importlib.util.find_spec(PEER) is None:
         environment.add("benchmark")
         importlib.invalidate_caches()
-    sys.path.remove(str(ROOT / "scripts"))
 
 
 def start(options: argparse.Namespace) -> str:
@@ -64,13 +63,8 @@ def start(options: argparse.Namespace) -> str:
     if options.threads:
         torch.set_num_threads(options.threads)
     import comfy.utils
+    import pack
 
     comfy.utils.PROGRESS_BAR_ENABLED = False
-    _import_the_pack()
+    pack.import_pack()
     return device
-
-
-def _import_the_pack():
-    spec = importlib.util.spec_from_file_location("styo", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-    sys.modules["styo"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["styo"])

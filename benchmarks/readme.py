@@ -1,26 +1,47 @@
-"""Write the tables of the committed results into README.md, each between its two marks."""
+"""Write the committed results into the two READMEs, each between its two marks."""
+
+from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
 
+from summary import summary
 from tables import tables
 
 HERE = Path(__file__).resolve().parent
-NOT_MEASURED = "not measured yet"
+README = HERE / "README.md"
+PROJECT_README = HERE.parent / "README.md"
+NOT_MEASURED = "Not measured yet.\n"
+
+
+def results() -> dict[str, dict]:
+    """Every committed result by its name."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in (HERE / "results").glob("*.json")}
+
+
+def with_tables(text: str) -> str:
+    """``text`` with the tables of NAME's result between `<!-- NAME -->` and `<!-- end -->`."""
+    found = results()
+
+    def fill(match: re.Match) -> str:
+        name = match[1]
+        return f"<!-- {name} -->\n{tables(found[name]) if name in found else NOT_MEASURED}<!-- end -->"
+
+    return re.sub(r"<!-- ([\w-]+) -->\n.*?<!-- end -->", fill, text, flags=re.S)
+
+
+def with_summary(text: str) -> str:
+    """``text`` with the figures that matter to a user between `<!-- measured:begin -->` and `<!-- measured:end -->`."""
+    begin, end = "<!-- measured:begin -->\n", "<!-- measured:end -->"
+    before, _, rest = text.partition(begin)
+    return before + begin + summary(results()) + end + rest.partition(end)[2]
 
 
 def main():
-    """Replace what stands between `<!-- NAME -->` and `<!-- end -->` by the tables of results/NAME.json."""
-
-    def fill(match: re.Match) -> str:
-        path = HERE / "results" / f"{match.group(1)}.json"
-        text = tables(json.loads(path.read_text("utf-8"))) if path.is_file() else NOT_MEASURED + "\n"
-        return f"<!-- {match.group(1)} -->\n{text}<!-- end -->"
-
-    readme = HERE / "README.md"
-    text = re.sub(r"<!-- ([\w-]+) -->\n.*?<!-- end -->", fill, readme.read_text("utf-8"), flags=re.S)
-    readme.write_text(text, "utf-8")
+    """Fill both."""
+    for path, fill in ((README, with_tables), (PROJECT_README, with_summary)):
+        path.write_text(fill(path.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from styo.training import safetensors_file
 
 KILLED_RUN = """
 import os, signal, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {folders!r}
 import conftest, folder_paths, torch
 from idl_runs import run
 from styo.bridge.progress import TrainingProgress
@@ -60,7 +60,9 @@ def uninterrupted(**changes):
 )
 def test_killed_between_two_saves_it_ends_with_the_same_weights(output, caplog, changes):  # noqa: F811
     changes = {"steps": 7, "save_every": 2, **changes}
-    script = KILLED_RUN.format(tests=str(Path(__file__).parent), output=str(output), changes=changes)
+    tests = Path(__file__).parent
+    folders = [str(tests), str(tests.parent / "scripts")]
+    script = KILLED_RUN.format(folders=folders, output=str(output), changes=changes)
     process = subprocess.run([sys.executable, "-P", "-c", script], env=os.environ, capture_output=True)
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()[-2000:]
     assert files(output) == [f"loras/StyO/idl_step0000{step}_00001_.safetensors" for step in (2, 4)]

@@ -188,10 +188,9 @@ def test_the_counted_memory_meets_its_goals():
 
 @pytest.mark.parametrize("name", ["attention-costs-cpu", "attention-costs-cpu-sdpa"])
 def test_capture_and_inject_cost_what_they_may(name):
-    assert {row["what"]: row["verdict"].partition(",")[0] for row in rows(name)} == {
-        "capture pass": "met",
-        "inject pass": "met",
-    }
+    found = rows(name)
+    assert [row["what"] for row in found] == ["capture pass", "inject pass"]
+    assert all(row["ratio"] <= row["goal"] and row["verdict"].startswith("met") for row in found)
 
 
 def test_both_passes_surely_beat_the_store_at_the_papers_size_under_pytorch_attention():

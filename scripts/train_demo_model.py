@@ -1,4 +1,4 @@
-"""Make the weights of StyO Demo Model: render portraits, train the VAE, then UNet and text encoder.
+"""Make the weights of the demo model: render portraits, train the VAE, then UNet and text encoder.
 
 It may be stopped at any time and goes on where it was; what it has made so far lies in --folder.
 """
@@ -12,7 +12,7 @@ import environment
 
 
 def arguments() -> argparse.Namespace:
-    """The command line; the defaults are those the shipped weights were made with."""
+    """The command line; the defaults are for a first look, good weights want several times as many steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
     parser.add_argument("--pictures", type=int, default=48_000, help="portraits to render")
@@ -22,7 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
     folder = environment.ROOT / "demo_output" / "training"
     parser.add_argument("--folder", type=Path, default=folder, help="pictures and unfinished training")
-    parser.add_argument("--output", type=Path, help="weights file to write (default: the pack's own)")
+    parser.add_argument("--output", type=Path, help="weights file to write (default: demo/model.safetensors)")
     return parser.parse_args()
 
 

@@ -17,7 +17,8 @@ WIDTHS = (64, 64, 48, 24)
 """Channels at an eighth, a quarter, half, and all of the picture's size."""
 ENCODER_BLOCKS = (3, 2, 1, 0)
 DECODER_BLOCKS = (3, 3, 2, 1)
-TAESD_SCALE, TAESD_SHIFT = "vae_scale", "vae_shift"
+WHOLE_SIZE = ("taesd_encoder.0", "taesd_decoder.17")
+"""Stages at the picture's own size, where TAESD has a single block."""
 
 
 def _conv(inputs: int, outputs: int, **options) -> nn.Conv2d:
@@ -81,7 +82,7 @@ def taesd_weights(thin: ThinAutoencoder) -> dict[str, torch.Tensor]:
     """The same autoencoder in TAESD's shape, for ComfyUI's VAE; its latents are those of the UNet over LATENT_SCALE."""
     encoder = [(f"taesd_encoder.{at}", stage) for at, stage in zip((0, 2, 6, 10), thin.encoder, strict=True)]
     decoder = [(f"taesd_decoder.{at}", stage) for at, stage in zip((1, 7, 12, 17), thin.decoder, strict=True)]
-    weights = {TAESD_SCALE: torch.tensor(LATENT_SCALE), TAESD_SHIFT: torch.tensor(0.0)}
+    weights = {"vae_scale": torch.tensor(LATENT_SCALE), "vae_shift": torch.tensor(0.0)}
     for name, stage in encoder + decoder:
         prefix, _, at = name.rpartition(".")
         enter, *blocks = stage
@@ -96,10 +97,6 @@ def taesd_weights(thin: ThinAutoencoder) -> dict[str, torch.Tensor]:
                 weights |= _padded(f"{prefix}.{first_block + i}.conv.{j}", conv)
     weights |= _padded("taesd_encoder.14", _normalised(thin), outputs=LATENT_CHANNELS)
     return weights | _padded("taesd_decoder.19", thin.to_picture, outputs=3)
-
-
-WHOLE_SIZE = ("taesd_encoder.0", "taesd_decoder.17")
-"""Stages at the picture's own size, where TAESD has a single block."""
 
 
 def _normalised(thin: ThinAutoencoder) -> nn.Conv2d:

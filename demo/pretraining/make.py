@@ -25,7 +25,7 @@ def make_demo_model(
     """Render, train the VAE, train UNet and text encoder, and write ``path``; what is done lies in ``folder``."""
     seen, codes = rendered(folder / "pictures", pictures, workers)
     vae = train_autoencoder(seen, autoencoder_steps, folder, device, lambda average, _: _show(average, seen, folder))
-    folder = folder / f"after_{autoencoder_steps}_steps_of_the_autoencoder"
+    folder = folder / f"{pictures}_pictures_{autoencoder_steps}_autoencoder_steps"
     folder.mkdir(exist_ok=True)
     latents = _latents(vae, seen, folder / "latents.pt", device)
     sigmas = ModelSamplingDiscrete().sigmas

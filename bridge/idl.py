@@ -65,7 +65,7 @@ def _train(inputs: Inputs, encoded: Encoded, files: OutputFiles, fingerprint: st
         logging.warning("StyO: %s has no fast bf16: another precision may be the better choice.", device)
     learner = Learner(inputs, encoded)
     saves = (settings.steps - 1) // settings.save_every if settings.save_every else 0
-    files.require_space(sum(parameter.numel() for parameter in learner.trained.values()), saves)
+    files.require_space(learner.saved, saves)
     optimizer = learner.to(device)
     losses = resume.load_state(files.state, optimizer, learner.generator, settings.steps)
     history = LossHistory(settings.steps, device, losses)

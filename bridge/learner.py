@@ -82,6 +82,7 @@ class Learner:
         self._encoder = None
         if self._settings.train_text_encoder:
             self._encoder = text_encoder_copy.copy_text_encoder(inputs.clip)
+            self._token_rows = text_encoder_copy.keep_token_rows(self._encoder, encoded.tokens)
             self._groups["text_encoder"] = text_encoder_copy.select_trainable(self._encoder, encoded.tokens[0])
         unet_copy.store_frozen_layers_as(self._unet, self._dtype)
         if self._settings.gradient_checkpointing:
@@ -91,6 +92,12 @@ class Learner:
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """Every trained parameter by its name in a weights file."""
         return {name: parameter for group in self._groups.values() for name, parameter in group.items()}
+
+    @property
+    def saved(self) -> int:
+        """How many numbers a weights file holds: those trained, and a whole token table for the trained rows of it."""
+        missing = 0 if self._encoder is None else self._token_rows.missing
+        return missing + sum(parameter.numel() for parameter in self.trained.values())
 
     def to(self, device: torch.device) -> BackwardAdam:
         """Move everything that a step needs to ``device``; returns the optimizer of what is there."""
@@ -118,6 +125,11 @@ class Learner:
         unet = PatchedWeights(self._inputs.model, unet_copy.UNET)
         encoder = PatchedWeights(self._inputs.clip.patcher)
 
+        trained = self.trained
+        if self._encoder is not None:
+            name = text_encoder_copy.TOKEN_TABLE
+            trained[text_encoder_copy.TEXT_ENCODERS + name] = self._token_rows.within(encoder[name])
+
         def untrained(name: str) -> torch.Tensor:
             if name.startswith(text_encoder_copy.TEXT_ENCODERS):
                 return encoder[name.removeprefix(text_encoder_copy.TEXT_ENCODERS)]
@@ -125,6 +137,6 @@ class Learner:
 
         base_model = unet_copy.name_of(self._inputs.model)
         return Result(
-            weights.trained_weights(self.trained, untrained, self._settings.rank),
+            weights.trained_weights(trained, untrained, self._settings.rank),
             weights.describe(self._inputs.prompts, self._settings, losses, fingerprint, base_model),
         )

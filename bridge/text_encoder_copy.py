@@ -10,6 +10,7 @@ from .patched_weights import PatchedWeights
 from .unet_copy import PlainLayers, fill
 
 TEXT_ENCODERS = "text_encoders."
+TOKEN_TABLE = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
 
 
 class PlainTextLayers(PlainLayers):
@@ -18,6 +19,36 @@ class PlainTextLayers(PlainLayers):
     class Embedding(torch.nn.Embedding):
         def forward(self, tokens: torch.Tensor, out_dtype: torch.dtype = torch.float32) -> torch.Tensor:
             return super().forward(tokens).to(out_dtype)
+
+
+class TokenRows(torch.nn.Module):
+    """The rows of a token ``table`` [vocabulary, channels] for the token ``ids`` alone, found as in the whole table.
+
+    Training them is training the table: Adam leaves a row alone whose gradient is always 0.
+    """
+
+    def __init__(self, table: torch.Tensor, ids: torch.Tensor):
+        super().__init__()
+        self.weight = torch.nn.Parameter(table[ids], requires_grad=False)
+        self.register_buffer("ids", ids, persistent=False)
+        rows = torch.full((len(table),), -1)
+        rows[ids] = torch.arange(len(ids))
+        self.register_buffer("rows", rows, persistent=False)
+
+    def forward(self, tokens: torch.Tensor, out_dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """The embeddings of ``tokens``; raises IndexError for one that has no row here."""
+        return torch.nn.functional.embedding(self.rows[tokens], self.weight).to(out_dtype)
+
+    @property
+    def missing(self) -> int:
+        """How many numbers of the whole table are not here."""
+        return (len(self.rows) - len(self.ids)) * self.weight.shape[1]
+
+    def within(self, table: torch.Tensor) -> torch.Tensor:
+        """A copy of the whole ``table`` with these rows in their places."""
+        whole = table.to(self.weight, copy=True)
+        whole[self.ids] = self.weight.detach()
+        return whole
 
 
 class DifferentiableLayer(CLIPLayer):
@@ -46,6 +77,18 @@ def copy_text_encoder(clip) -> SD1ClipModel:
     if clip.layer_idx is not None:
         encoder.set_clip_options({"layer": clip.layer_idx})
     return encoder.eval()
+
+
+def keep_token_rows(encoder: SD1ClipModel, prompts: list[dict[str, list]]) -> TokenRows:
+    """Leave of the encoder's token table only the rows that the tokens of ``prompts`` need, and return them."""
+    ids = set(gen_empty_tokens(encoder.clip_l.special_tokens, 3))
+    for token, *_ in (entry for tokens in prompts for chunk in tokens["l"] for entry in chunk):
+        if not isinstance(token, torch.Tensor):
+            ids.add(int(token))
+    transformer = encoder.clip_l.transformer
+    rows = TokenRows(transformer.get_input_embeddings().weight, torch.tensor(sorted(ids)))
+    transformer.set_input_embeddings(rows)
+    return rows
 
 
 def encode(encoder: SD1ClipModel, tokens: dict[str, list]) -> torch.Tensor:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import torch
 
-from .portraits.content import Identity
+from .portraits.content import Content
 from .portraits.style import Style
 from .shapes import CHANNELS
 
 END = 49407
-CODE_SCALE = 0.04
+VOCABULARY = 49408
+CODES_SEED = 2303
+CODE_SCALE = 0.02
 """Embedding per unit of a code: rare words then have about the spread of CLIP's embeddings."""
 STYLE = slice(0, len(Style.FIELDS))
-CONTENT = slice(len(Style.FIELDS), len(Style.FIELDS) + len(Identity.FIELDS))
+CONTENT = slice(len(Style.FIELDS), len(Style.FIELDS) + len(Content.FIELDS))
 
 
 def rare_words(codes: torch.Tensor) -> torch.Tensor:
@@ -25,3 +27,12 @@ def rare_words(codes: torch.Tensor) -> torch.Tensor:
     rows = codes.new_zeros(*codes.shape[:-1], CHANNELS)
     rows[..., : CONTENT.stop] = CODE_SCALE * codes
     return rows
+
+
+def token_table(learned: dict[int, torch.Tensor]) -> torch.Tensor:
+    """The whole vocabulary's embeddings [VOCABULARY, CHANNELS]: the ``learned`` rows by token id, codes elsewhere."""
+    draw = torch.Generator().manual_seed(CODES_SEED)
+    table = rare_words(torch.rand(VOCABULARY, CONTENT.stop, generator=draw) * 2 - 1)
+    for token, row in learned.items():
+        table[token] = row
+    return table

@@ -5,6 +5,7 @@ It may be stopped at any time and goes on where it was; what it has made so far 
 
 import argparse
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,16 +13,17 @@ import environment
 
 
 def arguments() -> argparse.Namespace:
-    """The command line; the defaults are for a first look, good weights want several times as many steps."""
+    """The command line; the defaults are what the shipped weights were made with."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
-    parser.add_argument("--pictures", type=int, default=48_000, help="portraits to render")
-    parser.add_argument("--autoencoder-steps", type=int, default=2600, help="training steps of the VAE")
-    parser.add_argument("--denoiser-steps", type=int, default=8000, help="training steps of UNet and text encoder")
+    parser.add_argument("--pictures", type=int, default=40_000, help="portraits to render")
+    parser.add_argument("--autoencoder-steps", type=int, default=2200, help="training steps of the VAE")
+    parser.add_argument("--denoiser-steps", type=int, default=1650, help="training steps of UNet and text encoder")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
-    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--processes", type=int, default=1, help="processes that train together: a CPU's cores")
     folder = environment.ROOT / "demo_output" / "training"
     parser.add_argument("--folder", type=Path, default=folder, help="pictures and unfinished training")
+    parser.add_argument("--start", type=Path, help="weights file to train on from, instead of from nothing")
     parser.add_argument("--output", type=Path, help="weights file to write (default: demo/model.safetensors)")
     return parser.parse_args()
 
@@ -29,6 +31,9 @@ def arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     options = arguments()
     environment.enter()
+    if options.processes > 1 and "RANK" not in os.environ:
+        launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.processes}"]
+        sys.exit(subprocess.call([sys.executable, "-m", *launcher, *sys.argv]))
     sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.options  # noqa: F401  (without it ComfyUI would read this command line)
     import torch
@@ -37,14 +42,14 @@ if __name__ == "__main__":
     if options.device == "auto":
         options.device = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
     args.cpu = options.device == "cpu"
-    if options.threads:
-        torch.set_num_threads(options.threads)
     import pack
 
     pack.import_pack()
     from styo.demo import weights
+    from styo.demo.pretraining import parallel
     from styo.demo.pretraining.make import make_demo_model
 
+    parallel.join()
     make_demo_model(
         options.folder,
         options.pictures,
@@ -53,4 +58,5 @@ if __name__ == "__main__":
         options.workers,
         options.device,
         options.output or weights.PATH,
+        options.start,
     )

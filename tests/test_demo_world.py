@@ -1,5 +1,10 @@
 """What the demo model is trained on, what is kept from it, and how its parts become ComfyUI's."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import comfy.sd
 import numpy as np
 import pytest
@@ -7,9 +12,9 @@ import tiny
 import torch
 from safetensors.torch import load_file
 from styo.demo import held_out, words
-from styo.demo.autoencoder import ThinAutoencoder, taesd_weights
+from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
 from styo.demo.portraits import FAMILIES, Style, render
-from styo.demo.pretraining import fit, make
+from styo.demo.pretraining import fit, make, optimizers
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
 from styo.demo.pretraining.denoiser import Denoiser
 from styo.demo.shapes import CLIP, LATENT_SCALE
@@ -92,13 +97,16 @@ def test_the_thin_autoencoder_is_comfyuis_taesd():
         torch.testing.assert_close(vae.encode(picture).float() * LATENT_SCALE, z, rtol=1e-3, atol=1e-3)
         expected = thin.decode(z).clamp(0, 1).movedim(1, -1)
         torch.testing.assert_close(vae.decode(z / LATENT_SCALE).float(), expected, rtol=1e-3, atol=2e-3)
+        back = thin_autoencoder(taesd_weights(thin))
+        torch.testing.assert_close(back.encode(picture.movedim(-1, 1)), z, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(back.decode(z).clamp(0, 1).movedim(1, -1), expected, rtol=1e-4, atol=1e-4)
     assert float(z.std()) > 0.1 and float(expected.std()) > 0.01, "the test would not notice two black boxes"
 
 
 def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     portraits = [held_out.pretraining_portrait(np.random.default_rng(n)) for n in range(16)]
     seen = np.stack([np.round(255 * render(*portrait)) for portrait in portraits]).astype(np.uint8)
-    codes = np.stack([np.concatenate([style.vector, content.identity.vector]) for content, style in portraits])
+    codes = np.stack([np.concatenate([style.vector, content.vector]) for content, style in portraits])
     monkeypatch.setattr(make, "rendered", lambda *_: (seen, codes))
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0)
 
@@ -127,6 +135,13 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
         assert torch.isfinite(value).all(), name
         assert torch.equal(stopped[name], value), name
 
+    first, further = tmp_path / "once/model.safetensors", tmp_path / "further.safetensors"
+    make.make_demo_model(tmp_path / "once", len(seen), 0, 1, 1, "cpu", further, first)
+    trained_on = load_file(further)
+    assert not torch.equal(trained_on["unet.out.2.weight"], once["unet.out.2.weight"])
+    for name, value in once.items():
+        torch.testing.assert_close(trained_on[name], value, rtol=0.05, atol=0.01, msg=name)
+
 
 def test_the_denoiser_reads_captions_as_comfyuis_clip_does():
     denoiser = Denoiser(words=11)
@@ -138,3 +153,66 @@ def test_the_denoiser_reads_captions_as_comfyuis_clip_does():
     with torch.inference_mode():
         expected = clip.encode_from_tokens(tokens)
         torch.testing.assert_close(denoiser.context(embeddings[None]), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8)])
+def test_muon_steps_as_torchs_own_does(shape):
+    generator = torch.Generator().manual_seed(0)
+    ours, torchs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
+    muon = optimizers.Muon([ours])
+    options = {"lr": 0.1, "weight_decay": optimizers.WEIGHT_DECAY, "adjust_lr_fn": "match_rms_adamw"}
+    reference = torch.optim.Muon([torchs], **options)
+    muon.param_groups[0]["lr"] = 0.1
+    for _ in range(3):
+        ours.grad = torch.randn(shape, generator=generator)
+        torchs.grad = ours.grad.clone()
+        muon.step()
+        reference.step()
+    assert float((torchs.detach() - 1).abs().mean()) > 0.02
+    torch.testing.assert_close(ours, torchs, rtol=0, atol=0.005)  # torch computes in bfloat16
+
+
+def test_a_convolution_is_stepped_alike_in_either_memory_format():
+    generator = torch.Generator().manual_seed(0)
+    weight, gradient = (torch.randn(6, 5, 3, 3, generator=generator) for _ in range(2))
+    stepped = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        layer = torch.nn.Conv2d(5, 6, 3)
+        layer.weight.data = weight.clone(memory_format=memory_format)
+        layer.weight.grad, layer.bias.grad = gradient.clone(), torch.zeros(6)
+        optimizers.Optimizers(layer).step(0.1)
+        stepped.append(layer.weight.detach())
+    assert not torch.allclose(stepped[0], weight)
+    torch.testing.assert_close(*stepped)
+
+
+TWO_PROCESSES = """
+import sys
+sys.path[:0] = {path!r}
+import comfy.options, torch
+from pathlib import Path
+from pack import import_pack
+import_pack()
+from styo.demo.pretraining import fit, parallel
+parallel.join()
+with fit.seeded():
+    module = torch.nn.Linear(3, 4)
+x = torch.arange(24.0).view(8, 3).sin()
+part = x.chunk(parallel.processes())[parallel.rank()]
+result = fit.fit(module, lambda _: (module(part) ** 2).mean(), 20, 0.1, Path(sys.argv[1]))
+assert parallel.processes() == int(sys.argv[2])
+"""
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    root = Path(__file__).resolve().parent.parent
+    script = tmp_path / "script.py"
+    script.write_text(TWO_PROCESSES.format(path=[str(root / "scripts"), os.environ["COMFYUI_PATH"]]))
+    trained = []
+    for processes in (1, 2):
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        state = tmp_path / f"{processes}.pt"
+        subprocess.run([sys.executable, *launcher, str(script), str(state), str(processes)], check=True)
+        trained.append(torch.load(state, weights_only=True)["module"])
+    for name, weight in trained[0].items():
+        torch.testing.assert_close(trained[1][name], weight)

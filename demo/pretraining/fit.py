@@ -1,4 +1,4 @@
-"""Training a module for a number of steps: AdamW, a cosine schedule, averaged weights, and going on after a stop."""
+"""Training a module for a number of steps: a cosine schedule, averaged weights, going on after a stop."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from pathlib import Path
 import torch
 from tqdm.auto import trange
 
-WARM_UP = 200
-AVERAGE = 0.999
-SECONDS_BETWEEN_SAVES = 300
+from . import parallel
+from .optimizers import Optimizers
+
+WARM_UP = 50
+AVERAGE = 0.98
+SECONDS_BETWEEN_SAVES = 240
 SEED = 20230303
+
+
+def precision(device: torch.device | str) -> torch.dtype:
+    """What to compute in: bfloat16 where the processor has it, as every accelerator does and some CPUs do."""
+    if torch.device(device).type != "cpu" or torch.cpu.get_capabilities().get("avx512_bf16"):
+        return torch.bfloat16
+    return torch.float32
 
 
 @contextlib.contextmanager
@@ -37,21 +47,24 @@ def fit(
 ) -> torch.nn.Module:
     """Minimise ``loss_of(generator)`` over the parameters of ``module``; returns their exponential average.
 
-    Everything random in a step comes from the generator, which is seeded by the step, so a run stopped between two
-    saves at ``state`` takes the same steps again. ``report(average, step)`` runs at every save.
+    Everything random in a step comes from the generator, which is seeded by the step (and differs between parallel
+    processes, which share their gradients), so a run stopped between two saves at ``state`` takes the same steps again.
+    ``report(average, step)`` runs at every save, in the first process.
     """
     average = copy.deepcopy(module).requires_grad_(False).eval()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizers = Optimizers(module)
+    parameters = list(module.parameters())
+    rank, processes = parallel.rank(), parallel.processes()
     first = 0
     if state.is_file():
         saved = torch.load(state, weights_only=True)
         module.load_state_dict(saved["module"])
         average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
+        optimizers.load_state_dict(saved["optimizers"])
         first = saved["step"]
 
     def save(step: int):
-        parts = {"module": module.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+        parts = {"module": module.state_dict(), "average": average.state_dict(), "optimizers": optimizers.state_dict()}
         partial = state.with_suffix(".partial")
         torch.save({**parts, "step": step}, partial)
         os.replace(partial, state)
@@ -59,28 +72,29 @@ def fit(
 
     generator = torch.Generator()
     saved_at, running = time.monotonic(), None
-    progress = trange(first, steps, initial=first, total=steps, mininterval=10, desc=state.stem)
+    progress = trange(first, steps, initial=first, total=steps, mininterval=10, desc=state.stem, disable=rank > 0)
     for step in progress:
-        generator.manual_seed(SEED * 1_000_003 + step)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _schedule(step, steps)
+        generator.manual_seed((SEED * 1_000_003 + step) * processes + rank)
         loss = loss_of(generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
+        module.zero_grad(set_to_none=True)
+        (loss / processes).backward()
+        parallel.add_up([p.grad for p in parameters])
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizers.step(learning_rate * _schedule(step, steps))
         decay = min(AVERAGE, (step + 1) / (step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+            torch._foreach_lerp_(list(average.parameters()), parameters, 1 - decay)
             for kept, newest in zip(average.buffers(), module.buffers(), strict=True):
                 kept.copy_(newest)
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
         progress.set_postfix(loss=f"{running:.4f}", refresh=False)
-        if time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
+        if rank == 0 and time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
             save(step + 1)
             saved_at = time.monotonic()
-    if first < steps:
+    if first < steps and rank == 0:
         save(steps)
+    parallel.wait()
+    average.load_state_dict(torch.load(state, weights_only=True)["average"])
     return average
 
 

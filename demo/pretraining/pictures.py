@@ -25,7 +25,7 @@ def render_chunk(number: int) -> tuple[np.ndarray, np.ndarray]:
     for i in range(CHUNK):
         content, style = pretraining_portrait(rng)
         pictures[i] = np.round(255 * render(content, style))
-        codes[i] = np.concatenate([style.vector, content.identity.vector])
+        codes[i] = np.concatenate([style.vector, content.vector])
     return pictures, codes
 
 

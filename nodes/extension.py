@@ -2,11 +2,12 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import attention, inversion, prompts, training, weights
+from . import attention, demo, inversion, prompts, training, weights
 
 
 class StyOExtension(ComfyExtension):
     """Registers every node of the pack."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [*prompts.NODES, *training.NODES, *weights.NODES, *attention.NODES, *inversion.NODES]
+        groups = (prompts, training, weights, attention, inversion, demo)
+        return [node for group in groups for node in group.NODES]

@@ -94,7 +94,7 @@ class StyOIDLTrain(io.ComfyNode):
                     "train_text_encoder",
                     default=False,
                     advanced=True,
-                    tooltip="Also train the whole text encoder, which the paper leaves alone. Needs about 2 GB more "
+                    tooltip="Also train the whole text encoder, which the paper leaves alone. Needs about 1.5 GB more "
                     "memory.",
                 ),
                 io.Int.Input(

@@ -1,4 +1,4 @@
-"""The shipped workflow in ComfyUI's own page: opened from the template browser, queued by its Run button, finished."""
+"""The shipped workflows in ComfyUI's own page: opened from the template browser, queued by its Run button, finished."""
 
 import json
 import os
@@ -27,7 +27,7 @@ FLAGS = [
 PAGE_SECONDS, RUN_SECONDS = 90, 400
 TEMPLATES_BUTTON = "//button[@aria-label='Templates']"
 PACK_IN_TEMPLATES = "//*[@role='button'][normalize-space(.)='styo']"
-EXAMPLE_CARD = "//*[@data-testid='template-workflow-styo']"
+EXAMPLE_CARD = "//*[@data-testid='template-workflow-{}']"
 RUN_BUTTON = "//button[normalize-space(.)='Run']"
 
 BROKEN_NODES = """
@@ -53,6 +53,14 @@ SMALL = {
         "precision": "fp32",
     },
     "Size of all passes": {"width": 128, "height": 128},
+    "Source pass": {"steps": 4},
+    "Stylized, with FCC": {"steps": 4},
+    "Stylized, without FCC": {"steps": 4},
+}
+DEMO_SMALL = {
+    "StyO Demo Portraits": {"auxiliary_count": 2},
+    "StyO IDL Train": {"steps": 2},
+    "StyO Invert Source": {"steps": 4},
     "Source pass": {"steps": 4},
     "Stylized, with FCC": {"steps": 4},
     "Stylized, without FCC": {"steps": 4},
@@ -102,11 +110,12 @@ def _severe(page):
     return [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-def test_the_example_opens_runs_and_finishes_in_the_page(server, page, tmp_path):
+@pytest.mark.parametrize(("name", "small", "pictures"), [("styo", SMALL, 4), ("styo_demo", DEMO_SMALL, 7)])
+def test_an_example_opens_runs_and_finishes_in_the_page(server, page, tmp_path, name, small, pictures):
     _click(page, TEMPLATES_BUTTON)
     _click(page, PACK_IN_TEMPLATES)
     page.get_log("browser")  # what ComfyUI's page itself complains of while it starts is not ours
-    _click(page, EXAMPLE_CARD)
+    _click(page, EXAMPLE_CARD.format(name))
     WebDriverWait(page, PAGE_SECONDS).until(
         lambda page: page.execute_script("return app.graph.nodes.some(node => node.type === 'StyOIDLTrain')")
     )
@@ -116,7 +125,7 @@ def test_the_example_opens_runs_and_finishes_in_the_page(server, page, tmp_path)
     assert "issing" not in text and "error" not in text.lower()
     assert page.execute_script(BROKEN_NODES) == []
 
-    page.execute_script(SET_WIDGETS, SMALL)
+    page.execute_script(SET_WIDGETS, small)
     before = set(server.get("/history"))
     _click(page, RUN_BUTTON)
     (run,) = WebDriverWait(page, RUN_SECONDS, poll_frequency=1).until(
@@ -125,8 +134,8 @@ def test_the_example_opens_runs_and_finishes_in_the_page(server, page, tmp_path)
     time.sleep(3)
     page.save_screenshot(str(tmp_path / "finished.png"))
     assert run["status"]["status_str"] == "success", run["status"]
-    pictures = [image for output in run["outputs"].values() for image in output.get("images", [])]
-    files = [server.folder / image["type"] / image["subfolder"] / image["filename"] for image in pictures]
-    assert len(files) == 4 and all(file.is_file() for file in files)
+    shown = [image for output in run["outputs"].values() for image in output.get("images", [])]
+    files = [server.folder / image["type"] / image["subfolder"] / image["filename"] for image in shown]
+    assert len(files) == pictures and all(file.is_file() for file in files)
     assert _severe(page) == []
     print(f"screenshots: {tmp_path}")

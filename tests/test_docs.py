@@ -27,7 +27,7 @@ PAGES = [(node_id, language) for node_id in NODES for language in (None, *LANGUA
 
 HOLE = "…"
 """Stands for what a message fills in."""
-ERRORS = ("ValueError", "RuntimeError", "NonFiniteLoss", "StateIsFurther", "NotStyO", "DamagedFile")
+ERRORS = ("ValueError", "RuntimeError", "NonFiniteLoss", "StateIsFurther", "NotStyO", "DamagedFile", "MissingWeights")
 CODE = [path for folder in ("bridge", "nodes", "styo_attention", "training") for path in (ROOT / folder).glob("*.py")]
 
 
@@ -177,7 +177,7 @@ def template(node: ast.AST, constants: dict[str, str]) -> str:
 def messages() -> set[str]:
     """Every error and warning that the pack words itself."""
     found = set()
-    for path in CODE:
+    for path in (*CODE, ROOT / "demo/weights.py"):
         tree = ast.parse(path.read_text("utf-8"))
         constants = {
             node.targets[0].id: node.value.value

@@ -15,6 +15,9 @@ NODES = {
     "StyOEncodePrompts",
     "StyOAttentionCapture",
     "StyOAttentionInject",
+    "StyOInvertSource",
+    "StyODemoModel",
+    "StyODemoPortraits",
 }
 SOURCE, WITH_FCC, WITHOUT_FCC = "Source pass", "Stylized, with FCC", "Stylized, without FCC"
 INJECT = "StyO Attention Inject (FCC)"
@@ -48,9 +51,10 @@ def test_every_node_and_every_socket_is_described(object_info):
         assert all(info["output_tooltips"]), node
 
 
-def test_the_example_is_in_the_template_browser(server):
-    assert server.get("/workflow_templates")["styo"] == ["styo"]
-    assert server.get("/api/workflow_templates/styo/styo.json")["version"] == 0.4
+@pytest.mark.parametrize("name", ["styo", "styo_demo"])
+def test_an_example_is_in_the_template_browser(server, name):
+    assert name in server.get("/workflow_templates")["styo"]
+    assert server.get(f"/api/workflow_templates/styo/{name}.json")["version"] == 0.4
 
 
 def test_a_stylization_seed_leaves_the_source_pass_in_the_cache(server, example):

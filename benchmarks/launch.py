@@ -16,23 +16,27 @@ PEER = "diffusers"
 sys.path.append(str(ROOT / "scripts"))
 
 
-def options(description: str) -> argparse.ArgumentParser:
+def common_options(description: str) -> argparse.ArgumentParser:
     """A command line with what all benchmarks share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest size and few repeats: does it run at all?")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
-    parser.add_argument("--cpu-time", action="store_true", help="count CPU time, where others use this CPU too")
-    parser.add_argument("--repeats", type=int, default=40, help="at most so many pairs of measurements a row")
-    parser.add_argument("--seconds", type=int, default=90, help="at most about so long a row")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes")
-    parser.add_argument(
-        "--here", action="store_true", help=f"use this Python and its {PEER}, with the ComfyUI at COMFYUI_PATH"
-    )
+    parser.add_argument("--here", action="store_true", help="use this Python, with the ComfyUI at COMFYUI_PATH")
     return parser
 
 
-def enter(here: bool):
+def options(description: str) -> argparse.ArgumentParser:
+    """A command line with what all benchmarks of time and memory share."""
+    parser = common_options(description)
+    parser.add_argument("--cpu-time", action="store_true", help="count CPU time, where others use this CPU too")
+    parser.add_argument("--repeats", type=int, default=40, help="at most so many pairs of measurements a row")
+    parser.add_argument("--seconds", type=int, default=90, help="at most about so long a row")
+    return parser
+
+
+def enter(here: bool, peer: str | None = PEER):
     """Return when ComfyUI and the peer can be imported; outside of the scripts' environment, go on in there."""
     if here:
         if "COMFYUI_PATH" not in os.environ:
@@ -41,7 +45,7 @@ def enter(here: bool):
     import environment
 
     environment.enter()
-    if importlib.util.find_spec(PEER) is None:
+    if peer and importlib.util.find_spec(peer) is None:
         environment.add("benchmark")
         importlib.invalidate_caches()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 
-import folder_paths
 import sd15
 import torch
+from output_folder import temporary_output
 from styo.bridge.idl import learn
 from styo.bridge.learner import Encoded, Inputs, Learner
 from styo.bridge.unet_copy import training_sigmas
@@ -61,11 +60,5 @@ def picture_inputs(shape: sd15.Shape, model, settings: Settings) -> Inputs:
 
 def end_to_end(inputs: Inputs):
     """All that StyO IDL Train does: encode, train, save."""
-    before = folder_paths.get_output_directory()
-    with tempfile.TemporaryDirectory() as folder:
-        folder_paths.set_output_directory(folder)
-        try:
-            with torch.inference_mode():
-                learn(inputs, "loras/StyO/idl", None)
-        finally:
-            folder_paths.set_output_directory(before)
+    with temporary_output(), torch.inference_mode():
+        learn(inputs, "loras/StyO/idl", None)

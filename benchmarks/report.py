@@ -40,8 +40,8 @@ def _verdict(ratio: Ratio, goal: float | None) -> str:
     return text
 
 
-def environment(meter: Meter, dtype: str) -> dict:
-    """Where and how a benchmark ran: device, clock, precision and versions."""
+def environment(meter: Meter, dtype: str, packages: tuple[str, ...] = PACKAGES) -> dict:
+    """Where and how a benchmark ran: device, clock, precision and versions, also those of ``packages``."""
     import comfyui_version
 
     place = {
@@ -53,7 +53,7 @@ def environment(meter: Meter, dtype: str) -> dict:
         "processors": os.cpu_count(),
         "python": platform.python_version(),
         "comfyui": comfyui_version.__version__,
-        **{name: metadata.version(name) for name in PACKAGES},
+        **{name: metadata.version(name) for name in packages},
     }
     if meter.device == "cuda":
         place |= {"cuda": torch.version.cuda, "driver": _driver()}

@@ -8,6 +8,14 @@ STORE = "Prompt-to-Prompt store, diffusers"
 LOOP = "DreamBooth loop, diffusers"
 PAPERS_SIZE = "512x512"
 COUNTED = "counted"
+PORTRAIT_ROWS = (
+    "StyO",
+    "StyO, source inverted",
+    "colour transfer (Reinhard)",
+    "the source itself",
+    "the target itself",
+    "ceiling: ground truth through the VAE",
+)
 
 
 def summary(results: dict[str, dict]) -> str:
@@ -29,7 +37,20 @@ def summary(results: dict[str, dict]) -> str:
     counted = next(table for title, table in training["tables"].items() if title.endswith(COUNTED))
     memory = [["Memory counted for SD1.5 at 512 pixels, `bf16`, checkpointing", "StyO IDL Train", "That loop"]]
     memory += [[f"`{method}`", _gigabytes(ours), _gigabytes(peer)] for method, _, ours, peer, _ in counted[1:]]
-    return f"No measurement on a GPU has been made yet.\n\n{markdown(measured)}\n\n{markdown(memory)}\n"
+    tables = [measured, memory]
+    if "portraits-cpu" in results:
+        tables.append(_portraits(results["portraits-cpu"]))
+    return "\n\n".join(["No measurement on a GPU has been made yet.", *map(markdown, tables)]) + "\n"
+
+
+def _portraits(result: dict) -> list[list[str]]:
+    """Error to ground truth of what a user may compare."""
+    rows = result["figures"]["Results"]
+    table = [["Error to ground truth on the demo's portraits, 0 to 1", "Mean", "95 % interval"]]
+    for row in PORTRAIT_ROWS:
+        mean, low, high = rows[row]["pixels"]
+        table.append([row, f"{mean:.3f}", f"{low:.3f} .. {high:.3f}"])
+    return table
 
 
 def _ratio(result: dict, what: str, peer: str, size: str = "") -> str:

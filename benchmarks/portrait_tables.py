@@ -1,0 +1,71 @@
+"""What the portrait benchmark measured, as tables of cells."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+from portrait_losses import TERMS
+from portrait_rows import FULL_ROW, MEASURES, Row
+from portrait_runs import Run
+from portrait_statistics import mean_and_interval
+from portrait_trainings import FULL, UNTRAINED
+
+Table = list[list[str]]
+
+
+def results(rows: list[Row]) -> Table:
+    """Every row's means with their intervals."""
+    table = [["", *(measure.head for measure in MEASURES)]]
+    return table + [[row.name, *(_cell(row.values[m.name], m.form) for m in MEASURES)] for row in rows]
+
+
+def differences(rows: list[Row]) -> Table:
+    """How much more each row has than full StyO on the same triples, with the interval of that difference."""
+    full = next(row for row in rows if row.name == FULL_ROW)
+    table = [["", *(measure.head for measure in MEASURES)]]
+    for row in rows:
+        if row is not full:
+            more = {m.name: row.values[m.name] - full.values[m.name] for m in MEASURES}
+            table.append([row.name, *(_cell(more[m.name], "+" + m.form) for m in MEASURES)])
+    return table
+
+
+def figures(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
+    """Mean and interval of every measure by row."""
+    return {
+        row.name: {m.name: [round(x, 5) for x in mean_and_interval(row.values[m.name])] for m in MEASURES}
+        for row in rows
+    }
+
+
+def losses(runs: dict[str, dict[str, Run]]) -> Table:
+    """The loss of every picture under every prompt, and how often a picture's own prompt is the best for it."""
+    table = [["prompt", *(f"{term}, {text}" for text in ("untrained", "trained") for term in TERMS)]]
+    matrices = [np.array([run.numbers["losses"] for run in runs[name].values()]) for name in (UNTRAINED, FULL)]
+    for i, term in enumerate(TERMS):
+        table.append([term, *(f"{loss:.4f}" for matrix in matrices for loss in matrix.mean(0)[i])])
+    best = [f"{(matrix.argmin(1)[:, i] == i).sum()} of {len(matrix)}" for matrix in matrices for i in range(len(TERMS))]
+    return [*table, ["own prompt is the best", *best]]
+
+
+def attention(runs: dict[str, dict[str, Run]]) -> Table:
+    """The content columns in the source pass: their share of attention, and how much denser it is in the face."""
+    table = [["source pass", "share of the content columns", "in the face / outside, per position"]]
+    for name, text in ((UNTRAINED, "untrained"), (FULL, "trained")):
+        for start, start_text in (("noise", "from noise"), ("inverted", "from the inverted source")):
+            found = np.array([run.numbers["attention"][start] for run in runs[name].values()])
+            table.append([f"{text}, {start_text}", _cell(found[:, 0], ".3f"), _cell(found[:, 1], ".2f")])
+    return table
+
+
+def seconds(runs: dict[str, dict[str, Run]]) -> Table:
+    """Median seconds on one thread."""
+    found = [run.numbers["seconds"] for run in runs[FULL].values()]
+    names = list(found[0])
+    return [["", *names], ["StyO", *(f"{statistics.median(run[name] for run in found):.1f} s" for name in names)]]
+
+
+def _cell(values: np.ndarray, form: str) -> str:
+    mean, low, high = mean_and_interval(values)
+    return f"{mean:{form}} ({low:{form}} .. {high:{form}})"

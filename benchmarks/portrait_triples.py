@@ -1,0 +1,63 @@
+"""Which portraits are stylized: fixed triples of held-out people in held-out styles, and the faces beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from styo.demo.held_out import (
+    EVALUATION_FAMILIES,
+    EVALUATION_SEED,
+    IDENTITIES,
+    TUNING_FAMILIES,
+    TUNING_SEED,
+)
+from styo.demo.triples import Triple, auxiliary_images
+
+TRIPLES = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One triple and the name it is kept under."""
+
+    name: str
+    triple: Triple
+    number: int
+
+    @property
+    def source(self) -> torch.Tensor:
+        """The photo, IMAGE [1, 128, 128, 3]."""
+        return _image(self.triple.source_image)
+
+    @property
+    def target(self) -> torch.Tensor:
+        """The artwork, IMAGE [1, 128, 128, 3]."""
+        return _image(self.triple.target_image)
+
+    @property
+    def ground_truth(self) -> torch.Tensor:
+        """The right answer, IMAGE [1, 128, 128, 3]."""
+        return _image(self.triple.ground_truth)
+
+    def auxiliary(self, count: int) -> torch.Tensor:
+        """Other people's photos, IMAGE [count, 128, 128, 3]."""
+        return torch.from_numpy(np.stack(list(auxiliary_images(count, self.number))))
+
+
+def _image(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture)[None]
+
+
+def tasks(tuning: bool = False) -> list[Task]:
+    """The triples of the evaluation set, or of the tuning set; no person occurs twice, and the families take turns."""
+    identities = TUNING_SEED if tuning else EVALUATION_SEED
+    families = TUNING_FAMILIES if tuning else EVALUATION_FAMILIES
+    assert 2 * TRIPLES <= IDENTITIES
+    found = []
+    for number in range(TRIPLES):
+        family = families[number % len(families)]
+        triple = Triple.of(identities, 2 * number, 2 * number + 1, family, number)
+        found.append(Task(f"{number:02}-{family}", triple, number))
+    return found

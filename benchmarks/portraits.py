@@ -1,0 +1,28 @@
+"""How well StyO does what it is for, measured against known right answers: the demo model on rendered portraits.
+
+Twelve people the model has never seen are stylized in styles it has never seen: with StyO, with parts of it left out,
+and by simpler means. What is finished is kept in demo_output/portraits; a stopped run goes on from there.
+"""
+
+import os
+
+import launch
+
+
+def arguments():
+    parser = launch.common_options(__doc__)
+    parser.add_argument("--tuning", action="store_true", help="on the set that settings are chosen on")
+    parser.add_argument("--no-ablations", action="store_true", help="StyO and its baselines only")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, each of --threads threads")
+    parser.add_argument("--steps", type=int, help="training steps, to try the benchmark itself")
+    parser.set_defaults(threads=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    options = arguments()
+    launch.enter(options.here, peer=None)
+    device = launch.start(options)
+    from portrait_bench import measure_portraits
+
+    measure_portraits(options, device)

@@ -1,0 +1,135 @@
+"""Training the network that reads portraits, on portraits of every family."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import portrait_reading
+import torch
+from portrait_reading import GROUPS, SIDE, Network, Reader, group, truth
+from styo.demo.held_out import EVALUATION_FAMILIES, PROPORTIONS, TUNING_FAMILIES, is_held_out
+from styo.demo.portraits import FAMILIES, Content, Identity, Pose, Style, render
+from tqdm.auto import trange
+
+BATCH = 64
+LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 0.02
+WARM_UP = 100
+NOISE = 0.03
+"""Largest spread of the noise that training adds to a picture."""
+TRAINING_SEED, VALIDATION_SEED = 1, 2
+VALIDATION = 1500
+"""Portraits that the network is validated on: of all families, and as many of the held-out ones."""
+HELD_OUT_FAMILIES = EVALUATION_FAMILIES + TUNING_FAMILIES
+
+
+@dataclasses.dataclass(frozen=True)
+class Portraits:
+    """``pictures`` uint8 [N, 3, 128, 128], and what there is to read in them, ``truths`` [N, all groups]."""
+
+    pictures: torch.Tensor
+    truths: np.ndarray
+
+    @classmethod
+    def rendered(cls, count: int, seed: int, families: tuple[str, ...] = tuple(FAMILIES)) -> Portraits:
+        """Portraits of people that are not held out; in half of them the proportions do not depend on the family."""
+        rng = np.random.default_rng(seed)
+        pictures = torch.empty(count, 3, SIDE, SIDE, dtype=torch.uint8)
+        truths = np.empty((count, sum(GROUPS.values())), np.float32)
+        for i in trange(count, desc="rendering", mininterval=10, disable=False):
+            while is_held_out(person := Identity.sample(rng)):
+                pass
+            content = Content(person, Pose.sample(rng))
+            style = Style.sample(rng, families[rng.integers(len(families))])
+            if rng.random() < 0.5:
+                style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in PROPORTIONS})
+            pictures[i] = torch.from_numpy(np.round(255 * render(content, style))).movedim(-1, 0)
+            truths[i] = truth(content, style)
+        return cls(pictures, truths)
+
+
+def train_reader(count: int, epochs: int) -> tuple[Reader, dict[str, str]]:
+    """A reader trained on ``count`` portraits, each seen ``epochs`` times, and what it reads how well."""
+    portraits = Portraits.rendered(count, TRAINING_SEED)
+    mean, spread = portraits.truths.mean(0), portraits.truths.std(0)
+    targets = torch.from_numpy((portraits.truths - mean) / spread)
+    torch.manual_seed(0)
+    network = Network().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    batches = count // BATCH
+    steps = epochs * batches
+    progress = trange(steps, desc="training", mininterval=10, disable=False)
+    for step in progress:
+        if step % batches == 0:
+            order = torch.randperm(count)
+        picks = order[step % batches * BATCH :][:BATCH]
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = LEARNING_RATE * _schedule(step, steps)
+        loss = _loss(network(_disturbed(portraits.pictures[picks])), targets[picks])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    return _validated(network.eval(), mean, spread, f"{count} portraits, {epochs} epochs")
+
+
+def _schedule(step: int, steps: int) -> float:
+    return min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def _loss(standard: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean square error of each group, added up; landmarks, which must be exact, count more."""
+    errors = (standard - targets).square().mean(0).split(list(GROUPS.values()))
+    return sum(weight * error.mean() for weight, error in zip((1, 1, 3), errors, strict=True))
+
+
+def _disturbed(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures as a decoder might return them: more or less blurred, with a little noise, [N, 3, 128, 128] in 0..1."""
+    x = (pictures.float() / 255).to(memory_format=torch.channels_last)
+    chance = torch.rand(2, len(x), 1, 1, 1)
+    blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    x = torch.lerp(x, blurred, (2 * chance[0] - 1).clamp(min=0))
+    return (x + NOISE * chance[1] * torch.randn_like(x)).clamp(0, 1)
+
+
+def _validated(network: Network, mean: np.ndarray, spread: np.ndarray, made_from: str) -> tuple[Reader, dict[str, str]]:
+    """The reader with the R^2 that decides what is counted.
+
+    Results are read in the held-out families, where some of a person cannot be seen (a face's colour in black and
+    white): what is content is judged there. What is style, and the landmarks, is judged over all families.
+    """
+    blind = Reader(network, mean, spread, np.zeros_like(mean))
+    r2, errors = {}, {}
+    sets = {"all families": tuple(FAMILIES), "held-out families": HELD_OUT_FAMILIES}
+    for name, families in sets.items():
+        portraits = Portraits.rendered(VALIDATION, VALIDATION_SEED, families)
+        read = blind.read(portraits.pictures.movedim(1, -1).numpy() / 255)
+        variance = portraits.truths.var(0)
+        unexplained = np.square(read - portraits.truths).mean(0)
+        r2[name] = 1 - unexplained / np.maximum(variance, 1e-6)
+        errors[name] = float(blind.landmark_error(read, portraits.truths).mean())
+    judged = r2["all families"].copy()
+    group(judged, "content")[:] = group(r2["held-out families"], "content")
+    reader = Reader(network, mean, spread, judged)
+    accuracy = {name: {part: round(float(np.median(group(r2[name], part))), 3) for part in GROUPS} for name in sets}
+    fields = {"content": Content.FIELDS, "style": Style.FIELDS}
+    counted = {
+        part: [n for n, c in zip(f, group(reader.counted, part), strict=True) if c] for part, f in fields.items()
+    }
+    return reader, {
+        "made_from": made_from,
+        "median_r2": json.dumps(accuracy),
+        "landmark_error_pixels": json.dumps({name: round(error, 2) for name, error in errors.items()}),
+        "counted": json.dumps(counted),
+    }
+
+
+def make(count: int, epochs: int):
+    """Train a reader, say how well it reads, and write it where the benchmark looks for it."""
+    reader, metadata = train_reader(count, epochs)
+    for name, text in metadata.items():
+        print(f"{name}: {text}")
+    reader.save(portrait_reading.PATH, metadata)

@@ -1,0 +1,169 @@
+"""What the portrait benchmark measures with is right."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import portrait_metrics
+import portrait_reading
+import pytest
+from colour_transfer import transfer_colours
+from portrait_attention import face
+from portrait_recipe import RECIPE
+from portrait_statistics import mean_and_interval
+from portrait_trainings import ABLATED_TRIPLES, DREAMBOOTH, FULL, trainings
+from portrait_triples import TRIPLES, tasks
+from skimage.color import rgb2lab
+from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, is_held_out
+from styo.demo.portraits import Content, Identity, Pose, Style, features, render
+
+WORKFLOW = Path(__file__).resolve().parent.parent / "example_workflows" / "styo_demo.json"
+EVALUATION, TUNING = tasks(), tasks(tuning=True)
+DISTANCES = (portrait_metrics.pixel_error, portrait_metrics.colour_distance, portrait_metrics.texture_distance)
+
+
+def portraits(count, families, seed=77):
+    """People that are not held out, as (content, style)."""
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < count:
+        if not is_held_out(person := Identity.sample(rng)):
+            style = Style.sample(rng, families[len(found) % len(families)])
+            found.append((Content(person, Pose.sample(rng)), style))
+    return found
+
+
+@pytest.fixture(scope="module")
+def task():
+    return EVALUATION[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "seed", "families"),
+    [(EVALUATION, EVALUATION_SEED, EVALUATION_FAMILIES), (TUNING, TUNING_SEED, TUNING_FAMILIES)],
+)
+def test_a_set_of_triples_is_of_its_own_people_and_families(found, seed, families):
+    triples = [task.triple for task in found]
+    people = [person for triple in triples for person in (triple.source.identity, triple.target.identity)]
+    assert people == [identity(number, seed) for number in range(2 * TRIPLES)]
+    names = [task.name.partition("-")[2] for task in found]
+    assert {name: names.count(name) for name in names} == dict.fromkeys(families, TRIPLES // len(families))
+
+
+def test_triples_are_the_same_every_time(task):
+    assert tasks()[0].triple == task.triple
+    assert (task.source == tasks()[0].source).all()
+
+
+def test_only_one_thing_differs_in_an_ablation():
+    found = {training.name: training for training in trainings(RECIPE)}
+    for training in found.values():
+        if training.name != DREAMBOOTH:
+            changed = [n for n, v in vars(training.recipe).items() if v != getattr(RECIPE, n)]
+            assert len(changed) == (training.name != FULL), training.name
+        assert training.triples in (TRIPLES, ABLATED_TRIPLES)
+
+
+def test_dreambooth_has_one_identifier():
+    (plain,) = [training.recipe for training in trainings(RECIPE) if training.name == DREAMBOOTH]
+    assert plain.prompts.auxiliary == "a drawing with aug style of portrait"
+
+
+def test_the_recipe_is_that_of_the_demos_workflow():
+    nodes = json.loads(WORKFLOW.read_text("utf-8"))["nodes"]
+    values = {node["type"]: node["widgets_values"] for node in nodes}
+    prompts, settings = RECIPE.prompts.settings(), RECIPE.settings
+    names = ("method", "steps", "learning_rate", "seed")
+    advanced = ("train_text_encoder", "rank", "resolution", "precision", "gradient_checkpointing")
+    training = values["StyOIDLTrain"]
+    assert values["StyOPromptBuilder"] == list(prompts.values())
+    assert training[:4] == [getattr(settings, name) for name in names]
+    assert training[5:10] == [getattr(settings, name) for name in advanced]
+    assert values["StyODemoPortraits"][-1] == RECIPE.auxiliary_count
+    assert values["StyOInvertSource"] == [RECIPE.sampling_steps, RECIPE.scheduler, RECIPE.iterations]
+    for node in nodes:
+        if node["type"] == "KSamplerAdvanced":
+            cfg = 1.0 if node["title"] == "Source pass" else RECIPE.cfg
+            assert node["widgets_values"][3:7] == [RECIPE.sampling_steps, cfg, RECIPE.sampler, RECIPE.scheduler]
+
+
+def test_colour_transfer_reaches_the_statistics_of_the_target():
+    rng = np.random.default_rng(0)
+    source, target = rng.uniform(0.35, 0.65, (2, 32, 32, 3))
+    target = target * [0.7, 0.9, 0.8]
+    moved = rgb2lab(transfer_colours(source, target))
+    assert moved.mean((0, 1)) == pytest.approx(rgb2lab(target).mean((0, 1)), abs=0.1)
+    assert moved.std((0, 1)) == pytest.approx(rgb2lab(target).std((0, 1)), abs=0.1)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_a_distance_is_0_for_equal_pictures_and_grows(distance, task):
+    picture = task.ground_truth[0].numpy()
+    noise = np.random.default_rng(0).normal(size=picture.shape).astype(np.float32)
+    far = [distance(np.clip(picture + amount * noise, 0, 1), picture) for amount in (0, 0.05, 0.2)]
+    assert far[0] == 0
+    assert far[0] < far[1] < far[2]
+
+
+def test_similarity_is_1_for_equal_pictures_and_falls(task):
+    picture = task.ground_truth[0].numpy()
+    assert portrait_metrics.similarity(picture, picture) == pytest.approx(1)
+    assert portrait_metrics.similarity(picture, picture[:, ::-1]) < 0.9
+
+
+def test_colours_do_not_depend_on_their_places(task):
+    picture = task.ground_truth[0].numpy()
+    assert portrait_metrics.colour_distance(picture, picture[::-1]) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_interval_is_that_of_a_mean_over_triples():
+    mean, low, high = mean_and_interval(np.arange(12.0))
+    assert mean == 5.5
+    assert 3 < low < mean < high < 8
+    assert mean_and_interval(np.full(12, 2.0)) == (2, 2, 2)
+
+
+def test_the_face_holds_the_eyes_and_not_the_corners(task):
+    landmarks = features(task.triple.source, task.triple.photo)
+    inside = face(landmarks, 64)
+    assert 0.1 < inside.mean() < 0.6
+    for name in ("left_eye", "right_eye", "nose_tip", "mouth"):
+        x, y = landmarks[name]
+        assert inside[int(64 * y), int(64 * x)]
+    assert not inside[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+
+
+def test_an_amount_that_does_nothing_counts_as_none():
+    none, less = (
+        portrait_reading.truth(Content(Identity(beard=beard), Pose()), Style(neon=beard)) for beard in (-0.1, -0.9)
+    )
+    assert (none == less).all()
+
+
+def test_groups_are_parts_of_the_numbers_in_their_order(task):
+    numbers = portrait_reading.truth(task.triple.source, task.triple.style)
+    parts = [portrait_reading.group(numbers, name) for name in portrait_reading.GROUPS]
+    assert (np.concatenate(parts) == numbers).all()
+    landmarks = features(task.triple.source, task.triple.style)
+    assert parts[2].reshape(-1, 2) == pytest.approx(np.array(list(landmarks.values())))
+
+
+def test_the_reader_reads_what_it_claims():
+    reader, metadata = portrait_reading.load()
+    claimed = json.loads(metadata["landmark_error_pixels"])["held-out families"]
+    people = portraits(60, EVALUATION_FAMILIES)
+    true = np.stack([portrait_reading.truth(*portrait) for portrait in people])
+    read = reader.read(np.stack([render(*portrait) for portrait in people]))
+    assert reader.landmark_error(read, true).mean() < 1.3 * claimed
+    others = np.roll(true, 1, axis=0)
+    for group in ("content", "style"):
+        assert reader.error(read, true, group).mean() < 0.6 * reader.error(others, true, group).mean()
+    fields = {"content": Content.FIELDS, "style": Style.FIELDS}
+    counted = json.loads(metadata["counted"])
+    for group, names in fields.items():
+        flags = portrait_reading.group(reader.counted, group)
+        assert counted[group] == [name for name, flag in zip(names, flags, strict=True) if flag]
+
+
+def test_the_readers_file_is_small():
+    assert portrait_reading.PATH.stat().st_size < 1e6
+    assert sum(w.numel() for w in portrait_reading.load()[0].network.parameters()) <= 400_000

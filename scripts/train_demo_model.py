@@ -13,12 +13,12 @@ import environment
 
 
 def arguments() -> argparse.Namespace:
-    """The command line; the defaults are what the shipped weights were made with."""
+    """The command line; the defaults are as long as the shipped weights were trained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
     parser.add_argument("--pictures", type=int, default=40_000, help="portraits to render")
     parser.add_argument("--autoencoder-steps", type=int, default=2200, help="training steps of the VAE")
-    parser.add_argument("--denoiser-steps", type=int, default=1650, help="training steps of UNet and text encoder")
+    parser.add_argument("--denoiser-steps", type=int, default=2180, help="training steps of UNet and text encoder")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
     parser.add_argument("--processes", type=int, default=1, help="processes that train together: a CPU's cores")
     folder = environment.ROOT / "demo_output" / "training"

@@ -41,7 +41,7 @@ def make_demo_model(
         seen, codes = rendered(folder / "pictures", pictures, workers)
     started = Weights.load(start) if start else None
     if started:
-        vae, made_by = thin_autoencoder(started.vae).to(device), f"start_{digest(start)}"
+        vae, made_by = thin_autoencoder(started.vae).to(device), f"start_{_digest(start)}"
     else:
         vae = train_autoencoder(
             seen, autoencoder_steps, folder, device, lambda average, _: _show(average, seen, folder)
@@ -61,7 +61,7 @@ def make_demo_model(
     train_denoiser(latents, torch.from_numpy(codes), sigmas, denoiser_steps, folder, device, write, started)
 
 
-def digest(file: Path) -> str:
+def _digest(file: Path) -> str:
     """The first digits of a file's SHA-256."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:10]
 

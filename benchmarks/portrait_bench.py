@@ -15,9 +15,10 @@ import report
 from measure import Meter
 from portrait_recipe import RECIPE
 from portrait_rows import ABLATIONS, MAIN, Judge, tables_of_rows
-from portrait_runs import Run, carry_out, digest_of_weights
+from portrait_runs import Run, carry_out
 from portrait_trainings import QUICK_TRIPLES, trainings
 from portrait_triples import TRIPLES, tasks
+from styo.demo import weights
 
 WORK = launch.ROOT / "demo_output" / "portraits"
 PACKAGES = ("torch", "scikit-image")
@@ -29,7 +30,7 @@ def measure_portraits(options, device: str):
         sys.exit(f"{portrait_reading.PATH} is missing: make it with `python benchmarks/portrait_reader.py`.")
     recipe = dataclasses.replace(RECIPE, steps=options.steps) if options.steps else RECIPE
     chosen = tasks(options.tuning)[: QUICK_TRIPLES if options.quick else TRIPLES]
-    model = digest_of_weights()
+    model = weights.digest(weights.PATH)
     runs = {
         training.name: {task.name: Run.within(WORK, task, training, model) for task in chosen[: training.triples]}
         for training in trainings(recipe, options.quick, not options.no_ablations)

@@ -16,7 +16,6 @@ from portrait_losses import loss_matrix
 from portrait_passes import Parts, Passes, train
 from portrait_trainings import DREAMBOOTH, FULL, Training
 from portrait_triples import Task
-from styo.demo import weights
 from styo.demo.portraits import features
 
 DENOISE = 0.6
@@ -58,11 +57,6 @@ class Run:
         """Write an IMAGE of one picture."""
         pixels = (255 * image[0]).round().to(torch.uint8).numpy()
         Image.fromarray(pixels).save(self.folder / f"{kind}-{seed}.png")
-
-
-def digest_of_weights() -> str:
-    """Tells one model of the demo from another."""
-    return hashlib.sha256(weights.PATH.read_bytes()).hexdigest()
 
 
 def carry_out(run: Run) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import torch
@@ -16,6 +17,11 @@ UNET, TEXT, VAE = "unet.", "text.", "vae."
 WORD_IDS, WORDS = "words.ids", "words.rows"
 TOKEN_EMBEDDING = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
 TEXT_MODEL = "clip_l.transformer.text_model."
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class MissingWeights(RuntimeError):

@@ -18,12 +18,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
     parser.add_argument("--pictures", type=int, default=40_000, help="portraits to render")
     parser.add_argument("--autoencoder-steps", type=int, default=2200, help="training steps of the VAE")
+    help_ = "training steps of the text encoder alone, before those with the UNet"
+    parser.add_argument("--text-encoder-steps", type=int, default=400, help=help_)
     parser.add_argument("--denoiser-steps", type=int, default=2180, help="training steps of UNet and text encoder")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
     parser.add_argument("--processes", type=int, default=1, help="processes that train together: a CPU's cores")
     folder = environment.ROOT / "demo_output" / "training"
     parser.add_argument("--folder", type=Path, default=folder, help="pictures and unfinished training")
-    parser.add_argument("--start", type=Path, help="weights file to train on from, instead of from nothing")
+    parser.add_argument("--from-weights", type=Path, help="weights file to train on from, instead of from nothing")
     parser.add_argument("--output", type=Path, help="weights file to write (default: demo/model.safetensors)")
     return parser.parse_args()
 
@@ -54,9 +56,10 @@ if __name__ == "__main__":
         options.folder,
         options.pictures,
         options.autoencoder_steps,
+        options.text_encoder_steps,
         options.denoiser_steps,
         options.workers,
         options.device,
         options.output or weights.PATH,
-        options.start,
+        options.from_weights,
     )

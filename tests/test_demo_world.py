@@ -16,7 +16,7 @@ from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencod
 from styo.demo.portraits import FAMILIES, Style, render
 from styo.demo.pretraining import fit, make, optimizers
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
-from styo.demo.pretraining.denoiser import Denoiser
+from styo.demo.pretraining.text_encoder import TextEncoder
 from styo.demo.shapes import CLIP, LATENT_SCALE
 from styo.training.prompts import Prompts
 
@@ -69,6 +69,22 @@ def test_captions_are_styos_prompts_with_codes_in_the_places_of_identifiers():
         assert captions.places[2, kind].any() == (kind > captions.auxiliary)
 
 
+def test_only_identifiers_in_their_own_place_tell_of_the_picture():
+    captions = Captions.make()
+    codes = torch.rand(3, words.CONTENT.stop)
+    with_both, without_content = 2 * captions.auxiliary, captions.auxiliary
+    kinds = torch.tensor([0, without_content, with_both])
+    told = captions.told(kinds, codes)
+    for row, kind in enumerate(kinds):
+        for place in range(LENGTH):
+            expected = torch.zeros(words.CONTENT.stop)
+            for identifier, part in ((0, words.STYLE), (2, words.CONTENT)):
+                if captions.places[identifier, kind, place]:
+                    expected[part] = codes[row, part]
+            assert torch.equal(told[row, place], expected)
+    assert [int(row.any(-1).sum()) for row in told] == [0, 3, 6], "three repeats of each"
+
+
 def test_every_kind_of_caption_is_drawn():
     captions = Captions.make()
     kinds = captions.draw(4000, torch.Generator().manual_seed(0))
@@ -111,7 +127,7 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0)
 
     def train(folder):
-        make.make_demo_model(folder, len(seen), 2, 3, 1, "cpu", folder / "model.safetensors")
+        make.make_demo_model(folder, len(seen), 2, 2, 3, 1, "cpu", folder / "model.safetensors")
         return load_file(folder / "model.safetensors")
 
     (tmp_path / "once").mkdir(), (tmp_path / "stopped").mkdir()
@@ -122,7 +138,7 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
 
     def stop_at_the_last_step(self, count, generator):
         draws.append(count)
-        if len(draws) == 3:
+        if len(draws) == 5:
             raise KeyboardInterrupt
         return draw(self, count, generator)
 
@@ -130,29 +146,29 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped")
     stopped = train(tmp_path / "stopped")
-    assert len(draws) == 4, "two steps, the one that was stopped, and that one again"
+    assert len(draws) == 6, "two of the text encoder, two, the one that was stopped, and that one again"
     for name, value in once.items():
         assert torch.isfinite(value).all(), name
         assert torch.equal(stopped[name], value), name
 
     first, further = tmp_path / "once/model.safetensors", tmp_path / "further.safetensors"
-    make.make_demo_model(tmp_path / "once", len(seen), 0, 1, 1, "cpu", further, first)
+    make.make_demo_model(tmp_path / "once", len(seen), 0, 0, 1, 1, "cpu", further, first)
     trained_on = load_file(further)
     assert not torch.equal(trained_on["unet.out.2.weight"], once["unet.out.2.weight"])
     for name, value in once.items():
         torch.testing.assert_close(trained_on[name], value, rtol=0.05, atol=0.01, msg=name)
 
 
-def test_the_denoiser_reads_captions_as_comfyuis_clip_does():
-    denoiser = Denoiser(words=11)
+def test_the_text_encoder_reads_captions_as_comfyuis_clip_does():
+    trained = TextEncoder(words=11)
     clip = tiny.make_clip(layers=CLIP)
     encoder = clip.cond_stage_model.clip_l.transformer
-    encoder.text_model.load_state_dict(denoiser.text.state_dict(), strict=False)
+    encoder.text_model.load_state_dict(trained.text.state_dict(), strict=False)
     tokens = clip.tokenize(Prompts().source)
     embeddings = encoder.get_input_embeddings().weight[[entry[0] for entry in tokens["l"][0]]]
     with torch.inference_mode():
         expected = clip.encode_from_tokens(tokens)
-        torch.testing.assert_close(denoiser.context(embeddings[None]), expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(trained.context(embeddings[None]), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8)])

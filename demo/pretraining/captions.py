@@ -12,7 +12,9 @@ from ..words import CONTENT, END, STYLE, rare_words
 
 LENGTH = 77
 IDENTIFIERS = ("aug", "ak", "sks", "lun")
-"""Four words of one token that hold the places of target style, its negation, source content and its negation."""
+"""Four words of one token that hold the places of a style, its negation, a content and its negation."""
+TOLD = (STYLE, None, CONTENT, None)
+"""The part of its picture's code that each of them tells."""
 NEGATORS = ("not", "not", "without", "except", "")
 EMPTY_SHARE, AUXILIARY_SHARE = 0.1, 0.15
 REPEATS = 3
@@ -70,6 +72,18 @@ class Captions:
         kinds[chance < EMPTY_SHARE] = 0
         return kinds
 
+    def told(self, kinds: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """What each token of captions of ``kinds`` [N] tells of pictures of ``codes`` [N, codes]: [N, LENGTH, codes].
+
+        That is a style's or a content's part of the code where an identifier tells it, and zeros elsewhere.
+        """
+        told = codes.new_zeros(len(kinds), LENGTH, codes.shape[1])
+        for identifier, used in enumerate(TOLD):
+            if used is not None:
+                place = self.places[identifier, kinds]
+                told[..., used] = torch.where(place[..., None], codes[:, None, used], told[..., used])
+        return told
+
     def embed(
         self, kinds: torch.Tensor, codes: torch.Tensor, table: torch.nn.Embedding, generator: torch.Generator
     ) -> torch.Tensor:
@@ -82,7 +96,7 @@ class Captions:
         def others() -> torch.Tensor:
             return codes[torch.randperm(len(codes), generator=generator)]
 
-        for identifier, used in enumerate((STYLE, None, CONTENT, None)):
+        for identifier, used in enumerate(TOLD):
             word = others().clone()
             if used is not None:
                 word[:, used] = codes[:, used]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,14 @@ from PIL import Image
 
 from ...bridge.unet_copy import autocast
 from ..autoencoder import taesd_weights, thin_autoencoder
-from ..weights import Weights
+from ..weights import Weights, digest
 from . import parallel
 from .autoencoder import to_tensor, train_autoencoder
-from .denoiser import train_denoiser
-from .fit import SEED, precision
+from .captions import Captions
+from .denoiser import Denoiser, train_denoiser
+from .fit import SEED, precision, seeded
 from .pictures import rendered
+from .text_encoder import train_text_encoder
 
 ENCODE_BATCH = 32
 SHOWN = 16
@@ -27,43 +28,47 @@ def make_demo_model(
     folder: Path,
     pictures: int,
     autoencoder_steps: int,
+    text_encoder_steps: int,
     denoiser_steps: int,
     workers: int,
     device: str,
     path: Path,
     start: Path | None = None,
 ):
-    """Render, train the VAE, train UNet and text encoder, and write ``path``; what is done lies in ``folder``.
+    """Render, train VAE, text encoder, UNet with text encoder, and write ``path``; what is done lies in ``folder``.
 
     With the weights file ``start``, its VAE is kept, and UNet and text encoder are trained on from what they are there.
     """
     with parallel.first_alone():
         seen, codes = rendered(folder / "pictures", pictures, workers)
-    started = Weights.load(start) if start else None
-    if started:
-        vae, made_by = thin_autoencoder(started.vae).to(device), f"start_{_digest(start)}"
+    codes = torch.from_numpy(codes)
+    captions = Captions.make()
+    if start:
+        weights, made_by = Weights.load(start), f"start_{digest(start)[:10]}"
+        vae = thin_autoencoder(weights.vae).to(device)
     else:
+        made_by = f"{autoencoder_steps}_autoencoder_steps"
         vae = train_autoencoder(
             seen, autoencoder_steps, folder, device, lambda average, _: _show(average, seen, folder)
         )
-        made_by = f"{autoencoder_steps}_autoencoder_steps"
     folder = folder / f"{pictures}_pictures_{made_by}"
     folder.mkdir(exist_ok=True)
     latents = _latents(vae, seen, folder, device)
-    sigmas = ModelSamplingDiscrete().sigmas
+    if start:
+        denoiser = Denoiser.of(weights, captions)
+    else:
+        encoder = train_text_encoder(captions, codes, text_encoder_steps, folder, device)
+        with seeded():
+            denoiser = Denoiser(encoder)
 
-    def write(average, captions, step: int):
-        words = dict(zip(captions.words, average.words.weight.detach().cpu(), strict=True))
+    def write(average: Denoiser, step: int):
+        words = dict(zip(captions.words, average.encoder.words.weight.detach().cpu(), strict=True))
         facts = {"pictures": str(pictures), "made_by": made_by, "denoiser_steps": str(step), "seed": str(SEED)}
-        parts = Weights(average.unet.state_dict(), average.text.state_dict(), taesd_weights(vae), words)
+        parts = Weights(average.unet.state_dict(), average.encoder.text.state_dict(), taesd_weights(vae), words)
         parts.save(path, facts)
 
-    train_denoiser(latents, torch.from_numpy(codes), sigmas, denoiser_steps, folder, device, write, started)
-
-
-def _digest(file: Path) -> str:
-    """The first digits of a file's SHA-256."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:10]
+    sigmas = ModelSamplingDiscrete().sigmas
+    train_denoiser(denoiser, captions, latents, codes, sigmas, denoiser_steps, folder, device, write)
 
 
 @torch.no_grad()

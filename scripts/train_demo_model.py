@@ -1,4 +1,4 @@
-"""Make the weights of the demo model: render portraits, train the VAE, then UNet and text encoder.
+"""Make the weights of the demo model: render portraits, train the VAE, text encoder, UNet.
 
 It may be stopped at any time and goes on where it was; what it has made so far lies in --folder.
 """
@@ -18,9 +18,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
     parser.add_argument("--pictures", type=int, default=40_000, help="portraits to render")
     parser.add_argument("--autoencoder-steps", type=int, default=2200, help="training steps of the VAE")
-    help_ = "training steps of the text encoder alone, before those with the UNet"
+    help_ = "training steps of the text encoder"
     parser.add_argument("--text-encoder-steps", type=int, default=400, help=help_)
-    parser.add_argument("--denoiser-steps", type=int, default=2180, help="training steps of UNet and text encoder")
+    help_ = "training steps of the UNet at high noise alone, before those at all of it"
+    parser.add_argument("--high-noise-steps", type=int, default=400, help=help_)
+    parser.add_argument("--denoiser-steps", type=int, default=2180, help="training steps of the UNet")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
     parser.add_argument("--processes", type=int, default=1, help="processes that train together: a CPU's cores")
     folder = environment.ROOT / "demo_output" / "training"
@@ -57,6 +59,7 @@ if __name__ == "__main__":
         options.pictures,
         options.autoencoder_steps,
         options.text_encoder_steps,
+        options.high_noise_steps,
         options.denoiser_steps,
         options.workers,
         options.device,

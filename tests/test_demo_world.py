@@ -10,14 +10,19 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from safetensors.torch import load_file
+from styo.bridge.unet_copy import PlainLayers
 from styo.demo import held_out, words
 from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
 from styo.demo.portraits import FAMILIES, Style, render
-from styo.demo.pretraining import fit, make, optimizers
+from styo.demo.pretraining import denoiser, fit, make, optimizers
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
-from styo.demo.pretraining.text_encoder import TextEncoder
-from styo.demo.shapes import CLIP, LATENT_SCALE
+from styo.demo.pretraining.denoiser import attention
+from styo.demo.pretraining.first_attention import attend_to_identifiers
+from styo.demo.pretraining.text_encoder import BATCH, TextEncoder, initialize
+from styo.demo.shapes import CLIP, LATENT_SCALE, UNET
+from styo.styo_attention.columns import split_heads
 from styo.training.prompts import Prompts
 
 
@@ -127,7 +132,7 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0)
 
     def train(folder):
-        make.make_demo_model(folder, len(seen), 2, 2, 3, 1, "cpu", folder / "model.safetensors")
+        make.make_demo_model(folder, len(seen), 2, 2, 1, 2, 1, "cpu", folder / "model.safetensors")
         return load_file(folder / "model.safetensors")
 
     (tmp_path / "once").mkdir(), (tmp_path / "stopped").mkdir()
@@ -138,7 +143,7 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
 
     def stop_at_the_last_step(self, count, generator):
         draws.append(count)
-        if len(draws) == 5:
+        if len(draws) == 6:
             raise KeyboardInterrupt
         return draw(self, count, generator)
 
@@ -146,17 +151,21 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped")
     stopped = train(tmp_path / "stopped")
-    assert len(draws) == 6, "two of the text encoder, two, the one that was stopped, and that one again"
+    assert draws[:2] == [BATCH] * 2 and draws[3:6] == [denoiser.BATCH] * 3, "all five steps, the last of them stopped"
+    assert draws[6:] == [denoiser.EXAMPLES, denoiser.BATCH], "the last step again, after what every UNet begins with"
     for name, value in once.items():
         assert torch.isfinite(value).all(), name
         assert torch.equal(stopped[name], value), name
 
     first, further = tmp_path / "once/model.safetensors", tmp_path / "further.safetensors"
-    make.make_demo_model(tmp_path / "once", len(seen), 0, 0, 1, 1, "cpu", further, first)
+    make.make_demo_model(tmp_path / "once", len(seen), 0, 0, 0, 1, 1, "cpu", further, first)
     trained_on = load_file(further)
     assert not torch.equal(trained_on["unet.out.2.weight"], once["unet.out.2.weight"])
     for name, value in once.items():
-        torch.testing.assert_close(trained_on[name], value, rtol=0.05, atol=0.01, msg=name)
+        if name.startswith("unet"):
+            torch.testing.assert_close(trained_on[name], value, rtol=0.05, atol=0.01, msg=name)
+        else:
+            assert torch.equal(trained_on[name], value), name
 
 
 def test_the_text_encoder_reads_captions_as_comfyuis_clip_does():
@@ -169,6 +178,42 @@ def test_the_text_encoder_reads_captions_as_comfyuis_clip_does():
     with torch.inference_mode():
         expected = clip.encode_from_tokens(tokens)
         torch.testing.assert_close(trained.context(embeddings[None]), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_attention_begins_in_the_columns_of_the_identifiers():
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNetModel(**UNET, dtype=torch.float32, operations=PlainLayers)
+        initialize(unet)
+    columns = torch.zeros(2, 64, LENGTH, dtype=torch.bool)
+    columns[0, :, 5], columns[1, :, 9] = True, True
+    roles = torch.randn(2, words.CHANNELS, generator=generator)
+    context = torch.randn(64, LENGTH, words.CHANNELS, generator=generator) + columns.float().movedim(0, -1) @ roles
+
+    def masses():
+        masses = []
+
+        def watch(_, q, k, v, heads, *args, **kwargs):
+            if k.shape[1] == LENGTH:
+                q_, k_ = split_heads(q, heads), split_heads(k, heads)
+                maps = (q_ @ k_.transpose(-1, -2) * q_.shape[-1] ** -0.5).softmax(-1)
+                masses.extend(maps[:, h, :, (5, 9)[h % 2]].mean() for h in range(heads))
+            return attention(None, q, k, v, heads)
+
+        noise = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            unet(
+                noise,
+                torch.full((8,), 500.0),
+                context=context[:8],
+                transformer_options={"optimized_attention_override": watch},
+            )
+        return torch.stack(masses)
+
+    assert float(masses().max()) < 2 / LENGTH
+    attend_to_identifiers(unet, context, columns)
+    assert float(masses().min()) > 5 / LENGTH and float(masses().mean()) > 10 / LENGTH
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8)])

@@ -1,4 +1,4 @@
-"""Training the demo model's UNet and text encoder together: noise prediction on latents of captioned portraits."""
+"""Training the demo model's UNet: noise prediction on latents of captioned portraits."""
 
 from __future__ import annotations
 
@@ -14,26 +14,42 @@ from ...training.losses import add_noise
 from ..shapes import UNET
 from ..weights import Weights
 from . import parallel
-from .captions import Captions
-from .fit import fit, precision
+from .captions import TOLD, Captions
+from .first_attention import attend_to_identifiers
+from .fit import SEED, fit, precision, seeded
 from .text_encoder import TextEncoder, initialize
 
 BATCH = 48
 LEARNING_RATE = 2e-3
+EXAMPLES = 512
+"""Captions that tell the first attention apart."""
 
 
 class Denoiser(torch.nn.Module):
-    """The UNet and the text encoder that it is trained with."""
+    """The UNet, and the text encoder whose captions it is trained with; that one is trained already, and stays."""
 
     def __init__(self, encoder: TextEncoder):
         super().__init__()
-        self.encoder = encoder
+        self.encoder = encoder.requires_grad_(False)
         self.unet = UNetModel(**UNET, dtype=torch.float32, operations=PlainLayers)
         initialize(self.unet)
         for name, parameter in self.unet.named_parameters():
             if name.endswith(("out_layers.3.weight", "proj_out.weight", "out.2.weight")):
                 torch.nn.init.zeros_(parameter)
-        self.requires_grad_(True)
+
+    @classmethod
+    def first(cls, encoder: TextEncoder, captions: Captions, codes: torch.Tensor) -> Denoiser:
+        """One to train from nothing but a trained text encoder of ``captions`` of ``codes`` [N, parameters]."""
+        with seeded(), torch.no_grad():
+            denoiser = cls(encoder)
+            generator = torch.Generator().manual_seed(SEED)
+            kinds = captions.draw(EXAMPLES, generator)
+            picks = torch.randint(len(codes), (EXAMPLES,), generator=generator)
+            embeddings = captions.embed(kinds, codes[picks], encoder.words, generator)
+            telling = [i for i, used in enumerate(TOLD) if used is not None]
+            columns = captions.places[telling][:, kinds]
+            attend_to_identifiers(denoiser.unet, encoder.context(embeddings).cpu(), columns)
+        return denoiser
 
     @classmethod
     def of(cls, weights: Weights, captions: Captions) -> Denoiser:
@@ -70,18 +86,21 @@ def train_denoiser(
     latents: torch.Tensor,
     codes: torch.Tensor,
     sigmas: torch.Tensor,
+    least_noise: float,
     steps: int,
-    folder: Path,
+    state: Path,
     device: str,
     report: Callable[[Denoiser, int], None],
-):
-    """Train a ``denoiser`` on ``latents`` [N, 4, h, w] of portraits with ``codes`` [N, parameters], at ``sigmas`` [T].
+) -> Denoiser:
+    """A ``denoiser`` trained on ``latents`` [N, 4, h, w] of portraits of ``codes`` [N, parameters], at ``sigmas`` [T].
 
-    The error of the noise is weighted as that of v (arXiv 2202.00512, section 4): evenly weighted, the steps at high
-    noise would hardly count, and it is there that words have to decide about pose and colours.
-    ``report(average, step)`` runs at every save and at the end.
+    The error of the noise is weighted as that of v (arXiv 2202.00512, section 4), and timesteps are drawn in proportion
+    to their number: with an even share the steps at high noise would hardly count, and it is there that words have to
+    decide about pose and colours. Only timesteps from the share ``least_noise`` of the schedule on are drawn; a network
+    that begins with high noise alone learns in a few thousand pictures what words mean, and one that begins with all of
+    them has not after a hundred thousand. ``report(average, step)`` runs at every save and at the end.
     """
-    denoiser.to(device)
+    denoiser.to(device).unet.requires_grad_(True)
     sigmas = sigmas.to(device)
     batch = BATCH // parallel.processes()
 
@@ -91,9 +110,15 @@ def train_denoiser(
         embeddings = captions.embed(kinds, codes[picks], denoiser.encoder.words, generator)
         z, eps = latents[picks].to(device), torch.randn((batch, *latents.shape[1:]), generator=generator).to(device)
         spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-        t = (spread * len(sigmas)).long().clamp(max=len(sigmas) - 1).to(device)
-        prediction = denoiser.eps_theta(add_noise(z, eps, sigmas[t]), t, denoiser.encoder.context(embeddings))
+        t = (
+            ((least_noise + (1 - least_noise) * spread.sqrt()) * len(sigmas))
+            .long()
+            .clamp(max=len(sigmas) - 1)
+            .to(device)
+        )
+        context = denoiser.encoder.context(embeddings)
+        prediction = denoiser.eps_theta(add_noise(z, eps, sigmas[t]), t, context)
         weight = 1 + sigmas[t] ** 2
         return (weight * ((eps - prediction) ** 2).mean((1, 2, 3))).mean()
 
-    fit(denoiser, loss_of, steps, LEARNING_RATE, folder / "denoiser.pt", report)
+    return fit(denoiser, loss_of, steps, LEARNING_RATE, state, report)

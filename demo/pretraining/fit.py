@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 import os
 import time
@@ -45,7 +46,7 @@ def fit(
     state: Path,
     report: Callable[[torch.nn.Module, int], None] = lambda average, step: None,
 ) -> torch.nn.Module:
-    """Minimise ``loss_of(generator)`` over the parameters of ``module``; returns their exponential average.
+    """Minimise ``loss_of(generator)`` over the parameters of ``module`` that require gradients; returns their average.
 
     Everything random in a step comes from the generator, which is seeded by the step (and differs between parallel
     processes, which share their gradients), so a run stopped between two saves at ``state`` takes the same steps again.
@@ -53,7 +54,8 @@ def fit(
     """
     average = copy.deepcopy(module).requires_grad_(False).eval()
     optimizers = Optimizers(module)
-    parameters = list(module.parameters())
+    trained = [p.requires_grad for p in module.parameters()]
+    parameters = list(itertools.compress(module.parameters(), trained))
     rank, processes = parallel.rank(), parallel.processes()
     first = 0
     if state.is_file():
@@ -83,7 +85,7 @@ def fit(
         optimizers.step(learning_rate * _schedule(step, steps))
         decay = min(AVERAGE, (step + 1) / (step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), parameters, 1 - decay)
+            torch._foreach_lerp_(list(itertools.compress(average.parameters(), trained)), parameters, 1 - decay)
             for kept, newest in zip(average.buffers(), module.buffers(), strict=True):
                 kept.copy_(newest)
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()

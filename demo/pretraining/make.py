@@ -16,12 +16,14 @@ from . import parallel
 from .autoencoder import to_tensor, train_autoencoder
 from .captions import Captions
 from .denoiser import Denoiser, train_denoiser
-from .fit import SEED, precision, seeded
+from .fit import SEED, precision
 from .pictures import rendered
 from .text_encoder import train_text_encoder
 
 ENCODE_BATCH = 32
 SHOWN = 16
+HIGH_NOISE = 0.7
+"""The UNet is first trained on timesteps from this share of the schedule on."""
 
 
 def make_demo_model(
@@ -29,15 +31,16 @@ def make_demo_model(
     pictures: int,
     autoencoder_steps: int,
     text_encoder_steps: int,
+    high_noise_steps: int,
     denoiser_steps: int,
     workers: int,
     device: str,
     path: Path,
     start: Path | None = None,
 ):
-    """Render, train VAE, text encoder, UNet with text encoder, and write ``path``; what is done lies in ``folder``.
+    """Render, train VAE, text encoder and UNet, and write ``path``; what is done lies in ``folder``.
 
-    With the weights file ``start``, its VAE is kept, and UNet and text encoder are trained on from what they are there.
+    With the weights file ``start``, its VAE and text encoder are kept, and its UNet is trained on.
     """
     with parallel.first_alone():
         seen, codes = rendered(folder / "pictures", pictures, workers)
@@ -58,17 +61,32 @@ def make_demo_model(
         denoiser = Denoiser.of(weights, captions)
     else:
         encoder = train_text_encoder(captions, codes, text_encoder_steps, folder, device)
-        with seeded():
-            denoiser = Denoiser(encoder)
+        denoiser = Denoiser.first(encoder, captions, codes)
 
-    def write(average: Denoiser, step: int):
+    facts = {"pictures": str(pictures), "made_by": made_by, "seed": str(SEED)}
+
+    def write(average: Denoiser, phase: str, step: int):
+        facts[phase] = str(step)
         words = dict(zip(captions.words, average.encoder.words.weight.detach().cpu(), strict=True))
-        facts = {"pictures": str(pictures), "made_by": made_by, "denoiser_steps": str(step), "seed": str(SEED)}
         parts = Weights(average.unet.state_dict(), average.encoder.text.state_dict(), taesd_weights(vae), words)
         parts.save(path, facts)
 
     sigmas = ModelSamplingDiscrete().sigmas
-    train_denoiser(denoiser, captions, latents, codes, sigmas, denoiser_steps, folder, device, write)
+    phases = ("high_noise_steps", high_noise_steps, HIGH_NOISE), ("denoiser_steps", denoiser_steps, 0.0)
+    for phase, steps, least_noise in phases:
+        if steps:
+            denoiser = train_denoiser(
+                denoiser,
+                captions,
+                latents,
+                codes,
+                sigmas,
+                least_noise,
+                steps,
+                folder / f"{phase}.pt",
+                device,
+                lambda average, step, phase=phase: write(average, phase, step),
+            )
 
 
 @torch.no_grad()

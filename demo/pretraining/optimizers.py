@@ -55,7 +55,7 @@ class Optimizers:
 
     def __init__(self, module: torch.nn.Module):
         tables = {id(m.weight) for m in module.modules() if isinstance(m, torch.nn.Embedding)}
-        every = list(module.parameters())
+        every = [p for p in module.parameters() if p.requires_grad]
         self._matrices = [p for p in every if p.ndim > 1 and id(p) not in tables]
         chosen = {id(p) for p in self._matrices}
         others = [p for p in every if id(p) not in chosen]

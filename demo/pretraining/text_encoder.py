@@ -14,6 +14,8 @@ import torch
 from comfy.sd1_clip import SD1ClipModel
 
 from ...bridge.text_encoder_copy import DifferentiableLayer, PlainTextLayers
+from ..portraits.content import Content
+from ..portraits.style import Style
 from ..shapes import CHANNELS, CLIP
 from ..words import CODE_SCALE, CONTENT
 from . import parallel
@@ -24,6 +26,8 @@ BATCH = 96
 LEARNING_RATE = 2e-3
 SILENCE = 10.0
 """Weight of the error where nothing is to be read: most of a caption's 77 columns."""
+HUES = [i for i, name in enumerate(Style.FIELDS + Content.FIELDS) if name.endswith("_hue")]
+"""The parameters of a code that go round in a circle."""
 
 
 def initialize(module: torch.nn.Module):
@@ -57,12 +61,12 @@ class TextEncoder(torch.nn.Module):
 
 
 class Reading(torch.nn.Module):
-    """A text encoder, and the linear map that reads codes out of its columns; the map is not kept."""
+    """A text encoder, and the linear map that reads codes, and hues as points of a circle, out of its columns."""
 
     def __init__(self, captions: Captions):
         super().__init__()
         self.encoder = TextEncoder(len(captions.words))
-        self.readout = torch.nn.Linear(CHANNELS, CONTENT.stop)
+        self.readout = torch.nn.Linear(CHANNELS, CONTENT.stop + 2 * len(HUES))
 
     def error(self, captions: Captions, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Mean squared error of what is read in captions of pictures with ``codes`` [N, parameters], and of silence."""
@@ -70,6 +74,8 @@ class Reading(torch.nn.Module):
         kinds = captions.draw(len(codes), generator)
         told = captions.told(kinds, codes).to(device)
         embeddings = captions.embed(kinds, codes, self.encoder.words, generator)
+        angles = torch.pi * told[..., HUES]
+        told = torch.cat([told, angles.sin(), angles.cos() * (angles != 0)], -1)
         errors = ((self.readout(self.encoder.context(embeddings)) - told) ** 2).mean(-1)
         speaks = told.any(-1)
         return errors[speaks].mean() + SILENCE * errors[~speaks].mean()

@@ -29,7 +29,7 @@ def measure_portraits(options, device: str):
     if not portrait_reading.PATH.is_file():
         sys.exit(f"{portrait_reading.PATH} is missing: make it with `python benchmarks/portrait_reader.py`.")
     recipe = dataclasses.replace(RECIPE, steps=options.steps) if options.steps else RECIPE
-    chosen = tasks(options.tuning)[: QUICK_TRIPLES if options.quick else TRIPLES]
+    chosen = tasks(options.tuning)[: options.triples or (QUICK_TRIPLES if options.quick else TRIPLES)]
     model = weights.digest(weights.PATH)
     runs = {
         training.name: {task.name: Run.within(WORK, task, training, model) for task in chosen[: training.triples]}
@@ -55,7 +55,7 @@ def measure_portraits(options, device: str):
     name = "portraits-tuning" if options.tuning else "portraits"
     place = {"model": "demo model", **report.environment(Meter(device), recipe.precision, PACKAGES)}
     result = {
-        "command": f"portraits.py{' --tuning' * options.tuning}{' --no-ablations' * options.no_ablations}",
+        "command": _command(options),
         "environment": {**place, "workers": options.workers},
         "recipe": dataclasses.asdict(recipe),
         "figures": {title: portrait_tables.figures(part) for title, part in rows.items()},
@@ -64,6 +64,12 @@ def measure_portraits(options, device: str):
     report.publish(result, f"{name}-{device}", options.output)
     portrait_pictures.plane(main, options.output / f"{name}-plane.png")
     portrait_pictures.sheet(chosen, main[:-3], options.output / f"{name}-sheet.jpg")
+
+
+def _command(options) -> str:
+    flags = [f"--{name}" for name in ("tuning", "no-ablations") if getattr(options, name.replace("-", "_"))]
+    triples = [f"--triples {options.triples}"] if options.triples else []
+    return " ".join(["portraits.py", *triples, *flags])
 
 
 def _carry_out(runs: list[Run], options):

@@ -12,6 +12,7 @@ import launch
 def arguments():
     parser = launch.common_options(__doc__)
     parser.add_argument("--tuning", action="store_true", help="on the set that settings are chosen on")
+    parser.add_argument("--triples", type=int, help="the first so many triples only (default: all twelve)")
     parser.add_argument("--no-ablations", action="store_true", help="StyO and its baselines only")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, each of --threads threads")
     parser.add_argument("--steps", type=int, help="training steps, to try the benchmark itself")

@@ -1,16 +1,27 @@
-"""Stylization itself: on the demo model, StyO comes nearer to the right answer than what needs no StyO."""
+"""What the demo model knows: its words tell people and styles, and StyO on it comes near to the right answer."""
 
 import numpy as np
 import pytest
 import torch
 from colour_transfer import transfer_colours
+from comfy.model_sampling import ModelSamplingDiscrete
 from portrait_metrics import pixel_error
 from portrait_passes import Parts, Passes, train
 from portrait_recipe import RECIPE
 from portrait_triples import Task
-from styo.demo.held_out import TUNING_SEED
+from styo.demo.held_out import PRETRAINING_FAMILIES, TUNING_SEED, identity
+from styo.demo.portraits import Content, Pose, Style, render
+from styo.demo.pretraining.captions import Captions
+from styo.demo.pretraining.denoiser import Denoiser
+from styo.demo.shapes import LATENT_SCALE
 from styo.demo.triples import Triple
+from styo.demo.weights import PATH, Weights
+from styo.demo.words import CONTENT, STYLE
+from styo.training.losses import add_noise
 
+PEOPLE = 48
+TIMESTEP = 800
+"""Of 1000: little of the picture is left to see in the noise."""
 MARGIN = 0.9
 """StyO's error, at most, as a share of the best of the others'."""
 
@@ -35,6 +46,45 @@ def stylized(task):
     latent = passes.from_inverted(task.source).stylized()
     torch.set_num_threads(threads)
     return passes.parts.decode(latent)[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    """The shipped weights as their training sees them, and that training's captions."""
+    captions = Captions.make()
+    return Denoiser.of(Weights.load(PATH), captions), captions
+
+
+@pytest.fixture(scope="module")
+def portraits():
+    """Latents and codes of people the model has never seen, in styles it knows."""
+    rng = np.random.default_rng(0)
+    people = [Content(identity(number, TUNING_SEED), Pose.sample(rng)) for number in range(PEOPLE)]
+    styles = [Style.sample(rng, PRETRAINING_FAMILIES[n % len(PRETRAINING_FAMILIES)]) for n in range(PEOPLE)]
+    pictures = torch.from_numpy(np.stack([render(person, style) for person, style in zip(people, styles, strict=True)]))
+    codes = np.stack([np.concatenate([style.vector, who.vector]) for who, style in zip(people, styles, strict=True)])
+    return Parts.demo().encode(pictures)["samples"] * LATENT_SCALE, torch.from_numpy(codes)
+
+
+@pytest.mark.parametrize("wrong", [CONTENT, STYLE], ids=["somebody else's content", "another style"])
+@torch.no_grad()
+def test_the_model_listens_to_its_words(denoiser, portraits, wrong):
+    (denoiser, captions), (latents, codes) = denoiser, portraits
+    sigma = ModelSamplingDiscrete().sigmas[TIMESTEP]
+    kinds = torch.full((PEOPLE,), 1 + captions.auxiliary)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    swapped = codes.clone()
+    swapped[:, wrong] = codes.roll(len(PRETRAINING_FAMILIES) // 2, 0)[:, wrong]
+
+    def loss(codes):
+        table = denoiser.encoder.words
+        context = denoiser.encoder.context(captions.embed(kinds, codes, table, torch.Generator().manual_seed(0)))
+        t = torch.full((PEOPLE,), TIMESTEP)
+        return float((denoiser.eps_theta(add_noise(latents, noise, sigma), t, context) - noise).square().mean())
+
+    right, other = loss(codes), loss(swapped)
+    print(f"loss under the right words {right:.4f}, under wrong ones {other:.4f}")
+    assert right < MARGIN * other
 
 
 @pytest.mark.parametrize("other", ["the source itself", "the target itself", "colour transfer"])

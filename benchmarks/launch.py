@@ -16,14 +16,20 @@ PEER = "diffusers"
 sys.path.append(str(ROOT / "scripts"))
 
 
-def common_options(description: str) -> argparse.ArgumentParser:
-    """A command line with what all benchmarks share."""
+def basic_options(description: str) -> argparse.ArgumentParser:
+    """A command line with what all that is started here shares."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest size and few repeats: does it run at all?")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes")
     parser.add_argument("--here", action="store_true", help="use this Python, with the ComfyUI at COMFYUI_PATH")
+    return parser
+
+
+def common_options(description: str) -> argparse.ArgumentParser:
+    """A command line with what all benchmarks share."""
+    parser = basic_options(description)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes")
     return parser
 
 

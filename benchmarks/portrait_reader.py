@@ -1,15 +1,20 @@
 """Make the network that the portrait benchmark reads pictures with: render portraits of all families, train on them.
 
-Takes about a quarter of an hour of one core and writes benchmarks/portrait_reader.safetensors.
+Takes about a quarter of an hour of one core and writes benchmarks/portrait_reader.safetensors, where the benchmark
+looks for it; with --quick it writes to demo_output.
 """
+
+from pathlib import Path
 
 import launch
 
 
 def arguments():
-    parser = launch.common_options(__doc__)
+    parser = launch.basic_options(__doc__)
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where the network goes instead")
     parser.add_argument("--pictures", type=int, default=20_000, help="portraits to train on")
     parser.add_argument("--epochs", type=int, default=5, help="how often each is seen")
+    parser.set_defaults(device="cpu")
     return parser.parse_args()
 
 
@@ -17,8 +22,10 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here, peer=None)
     launch.start(options)
+    from portrait_reading import PATH
     from reader_training import make
 
+    folder = PATH.parent
     if options.quick:
-        options.pictures, options.epochs = 640, 1
-    make(options.pictures, options.epochs)
+        options.pictures, options.epochs, folder = 640, 1, launch.ROOT / "demo_output"
+    make(options.pictures, options.epochs, (options.output or folder) / PATH.name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
-import portrait_reading
 import torch
 from portrait_reading import GROUPS, SIDE, Network, Reader, group, truth
 from styo.demo.held_out import EVALUATION_FAMILIES, PROPORTIONS, TUNING_FAMILIES, is_held_out
@@ -127,9 +127,10 @@ def _validated(network: Network, mean: np.ndarray, spread: np.ndarray, made_from
     }
 
 
-def make(count: int, epochs: int):
-    """Train a reader, say how well it reads, and write it where the benchmark looks for it."""
+def make(count: int, epochs: int, path: Path):
+    """Train a reader, say how well it reads, and write it to ``path``."""
     reader, metadata = train_reader(count, epochs)
     for name, text in metadata.items():
         print(f"{name}: {text}")
-    reader.save(portrait_reading.PATH, metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reader.save(path, metadata)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from portrait_reading import GROUPS, SIDE, Network, Reader, group, truth
-from styo.demo.held_out import EVALUATION_FAMILIES, PROPORTIONS, TUNING_FAMILIES, is_held_out
-from styo.demo.portraits import FAMILIES, Content, Identity, Pose, Style, render
+from styo.demo.held_out import EVALUATION_FAMILIES, PROPORTIONS, TUNING_FAMILIES, stranger
+from styo.demo.portraits import FAMILIES, Content, Pose, Style, render
 from tqdm.auto import trange
 
 BATCH = 64
@@ -40,9 +40,7 @@ class Portraits:
         pictures = torch.empty(count, 3, SIDE, SIDE, dtype=torch.uint8)
         truths = np.empty((count, sum(GROUPS.values())), np.float32)
         for i in trange(count, desc="rendering", mininterval=10, disable=False):
-            while is_held_out(person := Identity.sample(rng)):
-                pass
-            content = Content(person, Pose.sample(rng))
+            content = Content(stranger(rng), Pose.sample(rng))
             style = Style.sample(rng, families[rng.integers(len(families))])
             if rng.random() < 0.5:
                 style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in PROPORTIONS})

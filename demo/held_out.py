@@ -45,10 +45,16 @@ def is_held_out(identity: Identity) -> bool:
     return bool(distances.min() < LEAST_DISTANCE)
 
 
-def pretraining_portrait(rng: np.random.Generator) -> tuple[Content, Style]:
-    """A portrait that training may see."""
+def stranger(rng: np.random.Generator) -> Identity:
+    """A person that is not held out."""
     while is_held_out(person := Identity.sample(rng)):
         pass
+    return person
+
+
+def pretraining_portrait(rng: np.random.Generator) -> tuple[Content, Style]:
+    """A portrait that training may see."""
+    person = stranger(rng)
     style = Style.sample(rng, PRETRAINING_FAMILIES[rng.integers(len(PRETRAINING_FAMILIES))])
     if rng.random() < 0.5:
         style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in PROPORTIONS})

@@ -14,7 +14,7 @@ from portrait_statistics import mean_and_interval
 from portrait_trainings import ABLATED_TRIPLES, DREAMBOOTH, FULL, trainings
 from portrait_triples import TRIPLES, tasks
 from skimage.color import rgb2lab
-from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, is_held_out
+from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, stranger
 from styo.demo.portraits import Content, Identity, Pose, Style, features, render
 
 WORKFLOW = Path(__file__).resolve().parent.parent / "example_workflows" / "styo_demo.json"
@@ -25,10 +25,10 @@ DISTANCES = (portrait_metrics.pixel_error, portrait_metrics.colour_distance, por
 def portraits(count, families, seed=77):
     """People that are not held out, as (content, style)."""
     rng, found = np.random.default_rng(seed), []
-    while len(found) < count:
-        if not is_held_out(person := Identity.sample(rng)):
-            style = Style.sample(rng, families[len(found) % len(families)])
-            found.append((Content(person, Pose.sample(rng)), style))
+    for number in range(count):
+        person = stranger(rng)
+        style = Style.sample(rng, families[number % len(families)])
+        found.append((Content(person, Pose.sample(rng)), style))
     return found
 
 

@@ -17,7 +17,10 @@ EVALUATION_SEED, TUNING_SEED = 7_000_000, 8_000_000
 IDENTITIES = 64
 """Identities that evaluation may use, and as many that tuning may use."""
 LEAST_DISTANCE = 0.3
-"""Root mean square difference of the parameters, below which two identities count as the same person."""
+"""Root mean square difference of the parameters, below which two identities count as the same person.
+
+It is there to be safe: of 60 000 random identities the nearest was 0.37 from a held-out one, the median 0.59.
+"""
 EVALUATION_FAMILIES = ("riso", "noir", "pastel")
 TUNING_FAMILIES = ("chalk", "pencil")
 """Styles whose techniques occur in other families, but not together."""

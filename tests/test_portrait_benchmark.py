@@ -140,10 +140,15 @@ def test_an_amount_that_does_nothing_counts_as_none():
 
 
 def test_groups_are_parts_of_the_numbers_in_their_order(task):
-    numbers = portrait_reading.truth(task.triple.source, task.triple.style)
+    content, style = task.triple.source, task.triple.style
+    numbers = portrait_reading.truth(content, style)
     parts = [portrait_reading.group(numbers, name) for name in portrait_reading.GROUPS]
     assert (np.concatenate(parts) == numbers).all()
-    landmarks = features(task.triple.source, task.triple.style)
+    amounts = (portrait_reading.CONTENT_AMOUNTS, portrait_reading.STYLE_AMOUNTS)
+    for part, parameters, clipped in zip(parts[:2], (content, style), amounts, strict=True):
+        named = zip(parameters.FIELDS, parameters.vector, strict=True)
+        assert part.tolist() == [max(value, 0) if name in clipped else value for name, value in named]
+    landmarks = features(content, style)
     assert parts[2].reshape(-1, 2) == pytest.approx(np.array(list(landmarks.values())))
 
 

@@ -29,6 +29,10 @@ Progress = Callable[[str, int, int], None]
 """Called with a node's id, the steps done and the steps in all."""
 
 
+class StartError(Exception):
+    """ComfyUI does not start or cannot import the pack; the message ends with its log."""
+
+
 class WorkflowError(Exception):
     """ComfyUI refused a workflow or a node failed; the message is ComfyUI's own."""
 
@@ -116,7 +120,7 @@ def _refusal(answer: dict) -> str:
 def serve(folder: Path, *flags: str, model_folders: dict[str, Path] | None = None) -> Iterator[Server]:
     """Run the ComfyUI of ``COMFYUI_PATH`` with all its folders under ``folder``, reading ``model_folders`` as well.
 
-    Raises RuntimeError with the end of the log if it does not start or cannot import the pack.
+    Raises StartError if it does not start or cannot import the pack.
     """
     _mount_pack(folder / "custom_nodes")
     for name in ("input", "output", "temp", "user", "models/checkpoints"):
@@ -170,11 +174,11 @@ def _await_start(server: Server, process: subprocess.Popen):
             break
         except (urllib.error.URLError, OSError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"ComfyUI did not start.\n{_tail(server.log)}") from error
+                raise StartError(f"ComfyUI did not start.\n{_tail(server.log)}") from error
             time.sleep(0.2)
     log = server.log.read_text("utf-8", errors="replace")
     if any(failure in log for failure in IMPORT_FAILURES):
-        raise RuntimeError(f"ComfyUI could not import the pack.\n{_tail(server.log)}")
+        raise StartError(f"ComfyUI could not import the pack.\n{_tail(server.log)}")
 
 
 def _tail(log: Path, lines: int = 40) -> str:

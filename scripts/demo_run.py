@@ -19,7 +19,7 @@ TILE, CAPTION = 384, 36
 
 
 def run(job: Job, output: Path):
-    """Start ComfyUI, run the job's workflow, and write its pictures and numbers; exit with a node's error."""
+    """Start ComfyUI, run the job's workflow, and write its pictures and numbers; exit with ComfyUI's error."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="styo-demo-") as folder:
         print(f"Starting ComfyUI from {os.environ['COMFYUI_PATH']} with this pack ...", flush=True)
@@ -34,7 +34,7 @@ def run(job: Job, output: Path):
                 for name, title in job.pictures.items():
                     (picture,) = server.pictures(result, workflow.id(title))
                     shutil.copy(picture, output / name)
-        except (comfy_server.WorkflowError, RuntimeError) as error:
+        except (comfy_server.StartError, comfy_server.WorkflowError) as error:
             sys.exit(f"\n{error}")
     sheet = output / "sheet.png"
     _sheet([output / name for name in job.sheet]).save(sheet)

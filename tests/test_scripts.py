@@ -1,15 +1,18 @@
 """The scripts around the pack: workflows as the server runs them, the ComfyUI archive, pip's settings for uv."""
 
+import argparse
 import hashlib
 import io
 import json
 import tarfile
 
 import comfyui_source
+import demo_run
 import environment
 import pytest
 import sd15_checkpoint
 import torch
+from demo_jobs import DemoModelJob
 from workflow import ACTIVE, BYPASSED, MUTED, Workflow
 
 INFO = {
@@ -91,6 +94,22 @@ def test_setting_a_widget_changes_only_the_copy_and_switches_the_node_on():
 def test_an_unknown_node_is_named():
     with pytest.raises(ValueError, match="Mystery"):
         Workflow(graph([{"type": "Mystery"}]), INFO).prompt()
+
+
+def test_a_comfyui_that_does_not_start_is_told_with_its_log(monkeypatch, tmp_path):
+    (tmp_path / "main.py").write_text("raise SystemExit('no such device')", "utf-8")
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"ComfyUI did not start\.\nno such device"):
+        demo_run.run(DemoModelJob(argparse.Namespace()), tmp_path / "pictures")
+
+
+def test_an_error_that_is_not_comfyuis_is_not_hidden(monkeypatch, tmp_path):
+    def failing(*_, **__):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(demo_run.comfy_server, "serve", failing)
+    with pytest.raises(RuntimeError, match="a bug"):
+        demo_run.run(DemoModelJob(argparse.Namespace()), tmp_path)
 
 
 def test_only_regular_files_of_the_tree_leave_the_archive(tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""What the demo model knows: its words tell people and styles, and StyO on it comes near to the right answer."""
+"""What the demo model knows: its words tell people and styles, and StyO on it comes near to the right answer.
+
+All of it in styles that the model knows, on people it does not.
+"""
 
 import numpy as np
 import pytest
@@ -22,29 +25,33 @@ from styo.training.losses import add_noise
 PEOPLE = 48
 TIMESTEP = 800
 """Of 1000: little of the picture is left to see in the noise."""
+LISTENS = 0.9
+"""The model's loss under the right words, at most, as a share of that under wrong ones."""
 MARGIN = 0.9
 """StyO's error, at most, as a share of the best of the others'."""
 
 
 @pytest.fixture(scope="module")
 def task():
-    """Two people the model has never seen, one of them drawn as a cartoon."""
+    """Two people the model has never seen, one of them drawn as a cartoon, which it knows."""
     return Task("fixed", Triple.of(TUNING_SEED, 40, 41, "cel", 0), 0)
 
 
 @pytest.fixture(scope="module")
 def stylized(task):
     """The portrait as StyO draws it: trained, inverted, with FCC; [128, 128, 3]."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     images = {
         "source_image": task.source,
         "target_image": task.target,
         "auxiliary_images": task.auxiliary(RECIPE.auxiliary_count),
     }
-    passes = Passes(train(Parts.demo(), images, RECIPE), RECIPE)
-    latent = passes.from_inverted(task.source).stylized()
-    torch.set_num_threads(threads)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        passes = Passes(train(Parts.demo(), images, RECIPE), RECIPE)
+        latent = passes.from_inverted(task.source).stylized()
+    finally:
+        torch.set_num_threads(threads)
     return passes.parts.decode(latent)[0].numpy()
 
 
@@ -84,11 +91,11 @@ def test_the_model_listens_to_its_words(denoiser, portraits, wrong):
 
     right, other = loss(codes), loss(swapped)
     print(f"loss under the right words {right:.4f}, under wrong ones {other:.4f}")
-    assert right < MARGIN * other
+    assert right < LISTENS * other
 
 
 @pytest.mark.parametrize("other", ["the source itself", "the target itself", "colour transfer"])
-def test_styo_is_nearer_to_the_ground_truth(task, stylized, other):
+def test_in_a_style_the_model_knows_styo_is_nearer_to_the_ground_truth(task, stylized, other):
     source, target, truth = (image[0].numpy() for image in (task.source, task.target, task.ground_truth))
     others = {
         "the source itself": source,

@@ -10,11 +10,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from styo.demo.portraits import Content, Style, features
+from styo.demo.shapes import RESOLUTION
 from torch import nn
 
 PATH = Path(__file__).with_name("portrait_reader.safetensors")
-SIDE = 128
-"""Pixels along a side of a picture."""
 LANDMARKS = tuple(features(Content.from_vector(np.zeros(len(Content.FIELDS))), Style()))
 GROUPS = {"content": len(Content.FIELDS), "style": len(Style.FIELDS), "landmarks": 2 * len(LANDMARKS)}
 """Numbers that are read, by group and in this order; landmarks as x and y in 0..1."""
@@ -63,7 +62,7 @@ class Network(nn.Sequential):
             nn.Conv2d(eighth, sixteenth, 3, 2, 1), nn.GELU(),
             nn.Conv2d(sixteenth, sixteenth, 3, 1, 1), nn.GELU(),
             nn.Conv2d(sixteenth, 24, 1), nn.Flatten(),
-            nn.Linear(24 * (SIDE // 16) ** 2, 128), nn.GELU(),
+            nn.Linear(24 * (RESOLUTION // 16) ** 2, 128), nn.GELU(),
             nn.Linear(128, sum(GROUPS.values())),
         )  # fmt: skip
 
@@ -98,7 +97,7 @@ class Reader:
         """Mean distance [N] of the landmarks in pixels."""
         difference = group(read, "landmarks") - group(true, "landmarks")
         points = difference.reshape(*difference.shape[:-1], len(LANDMARKS), 2)
-        return SIDE * np.linalg.norm(points, axis=-1).mean(-1)
+        return RESOLUTION * np.linalg.norm(points, axis=-1).mean(-1)
 
     def save(self, path: Path, metadata: dict[str, str]):
         """Write it in half precision."""

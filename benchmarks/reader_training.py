@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from portrait_reading import GROUPS, SIDE, Network, Reader, group, truth
+from portrait_reading import GROUPS, Network, Reader, group, truth
 from styo.demo.held_out import EVALUATION_FAMILIES, PROPORTIONS, TUNING_FAMILIES, stranger
 from styo.demo.portraits import FAMILIES, Content, Pose, Style, render
+from styo.demo.shapes import RESOLUTION
 from tqdm.auto import trange
 
 BATCH = 64
@@ -37,7 +38,7 @@ class Portraits:
     def rendered(cls, count: int, seed: int, families: tuple[str, ...] = tuple(FAMILIES)) -> Portraits:
         """Portraits of people that are not held out; in half of them the proportions do not depend on the family."""
         rng = np.random.default_rng(seed)
-        pictures = torch.empty(count, 3, SIDE, SIDE, dtype=torch.uint8)
+        pictures = torch.empty(count, 3, RESOLUTION, RESOLUTION, dtype=torch.uint8)
         truths = np.empty((count, sum(GROUPS.values())), np.float32)
         for i in trange(count, desc="rendering", mininterval=10, disable=False):
             content = Content(stranger(rng), Pose.sample(rng))

@@ -14,9 +14,9 @@ import portrait_tables
 import report
 from measure import Meter
 from portrait_recipe import RECIPE
-from portrait_rows import ABLATIONS, MAIN, Judge, tables_of_rows
-from portrait_runs import Run, carry_out
-from portrait_trainings import QUICK_TRIPLES, trainings
+from portrait_rows import ABLATIONS, MAIN, PICTURES_BESIDE, SHIPPED_ROW, Judge, tables_of_rows
+from portrait_runs import Run, carry_out, made_with
+from portrait_trainings import FULL, QUICK_TRIPLES, trainings
 from portrait_triples import TRIPLES, tasks
 from styo.demo import weights
 
@@ -29,20 +29,21 @@ def measure_portraits(options, device: str):
     if not portrait_reading.PATH.is_file():
         sys.exit(f"{portrait_reading.PATH} is missing: make it with `python benchmarks/portrait_reader.py`.")
     recipe = dataclasses.replace(RECIPE, steps=options.steps) if options.steps else RECIPE
-    chosen = tasks(options.tuning)[: options.triples or (QUICK_TRIPLES if options.quick else TRIPLES)]
-    model = weights.digest(weights.PATH)
+    count = min(options.triples, QUICK_TRIPLES) if options.quick else options.triples
+    chosen = tasks(options.tuning)[:count]
+    common = made_with(device, str(options.threads))
     runs = {
-        training.name: {task.name: Run.within(WORK, task, training, model) for task in chosen[: training.triples]}
+        training.name: {task.name: Run.within(WORK, task, training, common) for task in chosen[: training.triples]}
         for training in trainings(recipe, options.quick, not options.no_ablations)
     }
     _carry_out([run for by_task in runs.values() for run in by_task.values()], options)
 
     judge = Judge(portrait_reading.load()[0])
     rows = tables_of_rows(judge, runs, chosen)
-    main, count = rows[MAIN], f"{len(chosen)} triples"
+    main = rows[MAIN]
     tables = {
-        f"{MAIN}: {count}": portrait_tables.results(main),
-        f"Difference to full StyO: {count}": portrait_tables.differences(main),
+        f"{MAIN}: {count} triples": portrait_tables.results(main),
+        f"Difference to {SHIPPED_ROW}: {count} triples": portrait_tables.differences(main),
     }
     if ABLATIONS in rows:
         title = f"{ABLATIONS}, the first {len(rows[ABLATIONS][0].first)} triples"
@@ -52,24 +53,30 @@ def measure_portraits(options, device: str):
         "Attention on the content columns": portrait_tables.attention(runs),
         "Seconds on one thread": portrait_tables.seconds(runs),
     }
-    name = "portraits-tuning" if options.tuning else "portraits"
-    place = {"model": "demo model", **report.environment(Meter(device), recipe.precision, PACKAGES)}
+    name = "portraits" + "".join(f"-{flag}" for flag in ("tuning", "quick") if getattr(options, flag))
+    environment = report.environment(Meter(device), recipe.precision, PACKAGES)
+    files = {"model": weights.PATH, "reader": portrait_reading.PATH}
+    digests = {name: weights.digest(path)[:10] for name, path in files.items()}
     result = {
         "command": _command(options),
-        "environment": {**place, "workers": options.workers},
+        "environment": {**digests, **environment, "workers": options.workers},
         "recipe": dataclasses.asdict(recipe),
+        "triples": [task.name for task in chosen],
+        "seeds": runs[FULL][chosen[0].name].training.seeds,
         "figures": {title: portrait_tables.figures(part) for title, part in rows.items()},
+        "values": {title: portrait_tables.values(part) for title, part in rows.items()},
         "tables": tables,
     }
     report.publish(result, f"{name}-{device}", options.output)
-    portrait_pictures.plane(main, options.output / f"{name}-plane.png")
-    portrait_pictures.sheet(chosen, main[:-3], options.output / f"{name}-sheet.jpg")
+    portrait_pictures.plane(main, options.output / f"{name}-{device}-plane.png")
+    shown = [row for row in main if row.name not in PICTURES_BESIDE]
+    portrait_pictures.sheet(chosen, shown, options.output / f"{name}-{device}-sheet.jpg")
 
 
 def _command(options) -> str:
-    flags = [f"--{name}" for name in ("tuning", "no-ablations") if getattr(options, name.replace("-", "_"))]
-    triples = [f"--triples {options.triples}"] if options.triples else []
-    return " ".join(["portraits.py", *triples, *flags])
+    flags = [f"--{name}" for name in ("quick", "tuning", "no-ablations") if getattr(options, name.replace("-", "_"))]
+    numbers = {"triples": options.triples if options.triples < TRIPLES else None, "steps": options.steps}
+    return " ".join(["portraits.py", *flags, *(f"--{name} {value}" for name, value in numbers.items() if value)])
 
 
 def _carry_out(runs: list[Run], options):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 
+import launch
 import numpy as np
 import torch
 from PIL import Image
@@ -16,11 +18,15 @@ from portrait_losses import loss_matrix
 from portrait_passes import Parts, Passes, train
 from portrait_trainings import DREAMBOOTH, FULL, Training
 from portrait_triples import Task
+from styo.demo import weights
 from styo.demo.portraits import features
 
 DENOISE = 0.6
 """How much of sampling image to image goes through."""
 NUMBERS = "numbers.json"
+PACKAGES = ("styo_attention", "training", "bridge", "nodes", "demo")
+MODULES = ("portrait_runs", "portrait_passes", "portrait_losses", "portrait_attention")
+"""Code that a run's pictures and numbers come from."""
 KINDS = (("fcc", True), ("free", False))
 """Stylization with the source's attention maps, and free of them; the latter only for the full training."""
 
@@ -34,10 +40,12 @@ class Run:
     folder: Path
 
     @classmethod
-    def within(cls, work: Path, task: Task, training: Training, model: str) -> Run:
-        """The run's folder has a name of its own for every recipe, seeds and ``model``, the digest of its weights."""
-        digest = hashlib.sha256(repr((training.recipe, training.seeds, model)).encode()).hexdigest()[:10]
-        return cls(task, training, work / task.name / f"{training.name}-{digest}")
+    def within(cls, work: Path, task: Task, training: Training, made_with: str) -> Run:
+        """The run's folder has a name of its own for every recipe, seeds, pictures and ``made_with``."""
+        identity = hashlib.sha256(repr((training.recipe, training.seeds, made_with)).encode())
+        for picture in (task.source, task.target, task.ground_truth):
+            identity.update(picture.numpy().tobytes())
+        return cls(task, training, work / task.name / f"{training.name}-{identity.hexdigest()[:10]}")
 
     @property
     def finished(self) -> bool:
@@ -59,6 +67,14 @@ class Run:
         Image.fromarray(pixels).save(self.folder / f"{kind}-{seed}.png")
 
 
+def made_with(*more: str) -> str:
+    """What a run's results come from beside its recipe: a digest of the code and the weights, and ``more``."""
+    code = [path for package in PACKAGES for path in sorted((launch.ROOT / package).rglob("*.py"))]
+    code += [launch.ROOT / "benchmarks" / f"{name}.py" for name in MODULES]
+    digests = [weights.digest(path) for path in (*code, weights.PATH)]
+    return hashlib.sha256(repr((digests, torch.__version__, more)).encode()).hexdigest()
+
+
 def carry_out(run: Run) -> float:
     """Train and sample, unless that is done already; returns the seconds it took."""
     if run.finished:
@@ -66,7 +82,9 @@ def carry_out(run: Run) -> float:
     begin = time.monotonic()
     run.folder.mkdir(parents=True, exist_ok=True)
     numbers = (_dreambooth if run.training.name == DREAMBOOTH else _styo)(run, Parts.demo())
-    (run.folder / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
+    partial = run.folder / f"{NUMBERS}.partial"
+    partial.write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
+    os.replace(partial, run.folder / NUMBERS)
     return time.monotonic() - begin
 
 

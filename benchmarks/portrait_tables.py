@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 from portrait_losses import TERMS
-from portrait_rows import FULL_ROW, MEASURES, Row
+from portrait_rows import MEASURES, SHIPPED_ROW, Row
 from portrait_runs import Run
 from portrait_statistics import mean_and_interval
 from portrait_trainings import FULL, UNTRAINED
@@ -21,12 +21,12 @@ def results(rows: list[Row]) -> Table:
 
 
 def differences(rows: list[Row]) -> Table:
-    """How much more each row has than full StyO on the same triples, with the interval of that difference."""
-    full = next(row for row in rows if row.name == FULL_ROW)
+    """How much more each row has than StyO as it is shipped, on the same triples, with that difference's interval."""
+    shipped = next(row for row in rows if row.name == SHIPPED_ROW)
     table = [["", *(measure.head for measure in MEASURES)]]
     for row in rows:
-        if row is not full:
-            more = {m.name: row.values[m.name] - full.values[m.name] for m in MEASURES}
+        if row is not shipped:
+            more = {m.name: row.values[m.name] - shipped.values[m.name] for m in MEASURES}
             table.append([row.name, *(_cell(more[m.name], "+" + m.form) for m in MEASURES)])
     return table
 
@@ -39,23 +39,36 @@ def figures(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
     }
 
 
+def values(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
+    """Every measure's value for each triple by row, for comparisons that the tables do not make."""
+    return {row.name: {m.name: [round(float(x), 5) for x in row.values[m.name]] for m in MEASURES} for row in rows}
+
+
 def losses(runs: dict[str, dict[str, Run]]) -> Table:
-    """The loss of every picture under every prompt, and how often a picture's own prompt is the best for it."""
+    """The loss of every picture under every prompt, and how much its own prompt is better than the best other one."""
     table = [["prompt", *(f"{term}, {text}" for text in ("untrained", "trained") for term in TERMS)]]
     matrices = [np.array([run.numbers["losses"] for run in runs[name].values()]) for name in (UNTRAINED, FULL)]
     for i, term in enumerate(TERMS):
         table.append([term, *(f"{loss:.4f}" for matrix in matrices for loss in matrix.mean(0)[i])])
-    best = [f"{(matrix.argmin(1)[:, i] == i).sum()} of {len(matrix)}" for matrix in matrices for i in range(len(TERMS))]
-    return [*table, ["own prompt is the best", *best]]
+    margins = [
+        _cell(np.delete(matrix[:, :, i], i, axis=1).min(1) - matrix[:, i, i], "+.4f")
+        for matrix in matrices
+        for i in range(len(TERMS))
+    ]
+    return [*table, ["best other - own", *margins]]
 
 
 def attention(runs: dict[str, dict[str, Run]]) -> Table:
-    """The content columns in the source pass: their share of attention, and how much denser it is in the face."""
+    """The content columns in the source pass: their share of attention, and how much denser it is in the face.
+
+    Where a pass from noise puts the face is not known, so the latter is of the inverted source alone.
+    """
     table = [["source pass", "share of the content columns", "in the face / outside, per position"]]
     for name, text in ((UNTRAINED, "untrained"), (FULL, "trained")):
         for start, start_text in (("noise", "from noise"), ("inverted", "from the inverted source")):
             found = np.array([run.numbers["attention"][start] for run in runs[name].values()])
-            table.append([f"{text}, {start_text}", _cell(found[:, 0], ".3f"), _cell(found[:, 1], ".2f")])
+            density = _cell(found[:, 1], ".2f") if start == "inverted" else ""
+            table.append([f"{text}, {start_text}", _cell(found[:, 0], ".3f"), density])
     return table
 
 

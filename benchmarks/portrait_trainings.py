@@ -52,13 +52,12 @@ def trainings(recipe: Recipe, quick: bool = False, ablations: bool = True) -> li
     main = {FULL: recipe, DREAMBOOTH: plain, UNTRAINED: changed(steps=0)}
     if quick:
         return [Training(name, changes, QUICK_TRIPLES, SEEDS[:1]) for name, changes in main.items()]
+    if ablations:
+        main |= {NO_NEGATORS: changed(negator=""), NO_AUXILIARY: changed(auxiliary_count=0)}
+    found = [Training(name, changes, TRIPLES, SEEDS if changes.steps else SEEDS[:1]) for name, changes in main.items()]
     if not ablations:
-        return [Training(name, changes, TRIPLES) for name, changes in main.items()]
-    main |= {NO_NEGATORS: changed(negator=""), NO_AUXILIARY: changed(auxiliary_count=0)}
+        return found
     ablated = {f"style-repeats-{n}": changed(style_repeats=n) for n in (1, 2, 3) if n != recipe.style_repeats}
     ablated |= {f"content-repeats-{n}": changed(content_repeats=n) for n in (1, 2, 3) if n != recipe.content_repeats}
     ablated |= {f"method-{method}": changed(method=method) for method in ("cross_attention", "lora")}
-    return [
-        *(Training(name, changes, TRIPLES, SEEDS if changes.steps else SEEDS[:1]) for name, changes in main.items()),
-        *(Training(name, changes, ABLATED_TRIPLES) for name, changes in ablated.items()),
-    ]
+    return found + [Training(name, changes, ABLATED_TRIPLES) for name, changes in ablated.items()]

@@ -20,10 +20,11 @@ TRIPLES = 12
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One triple and the name it is kept under."""
+    """One triple of a set of ``identities``, and the name it is kept under."""
 
     name: str
     triple: Triple
+    identities: int
     number: int
 
     @property
@@ -43,7 +44,7 @@ class Task:
 
     def auxiliary(self, count: int) -> torch.Tensor:
         """Other people's photos, IMAGE [count, 128, 128, 3]."""
-        return torch.from_numpy(np.stack(list(auxiliary_images(count, self.number))))
+        return torch.from_numpy(np.stack(list(auxiliary_images(count, self.identities, self.number))))
 
 
 def _image(picture: np.ndarray) -> torch.Tensor:
@@ -59,5 +60,5 @@ def tasks(tuning: bool = False) -> list[Task]:
     for number in range(TRIPLES):
         family = families[number % len(families)]
         triple = Triple.of(identities, 2 * number, 2 * number + 1, family, number)
-        found.append(Task(f"{number:02}-{family}", triple, number))
+        found.append(Task(f"{number:02}-{family}", triple, identities, number))
     return found

@@ -12,7 +12,8 @@ import launch
 def arguments():
     parser = launch.common_options(__doc__)
     parser.add_argument("--tuning", action="store_true", help="on the set that settings are chosen on")
-    parser.add_argument("--triples", type=int, help="the first so many triples only (default: all twelve)")
+    help_ = "the first so many of the twelve triples only"
+    parser.add_argument("--triples", type=int, choices=range(1, 13), default=12, metavar="N", help=help_)
     parser.add_argument("--no-ablations", action="store_true", help="StyO and its baselines only")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, each of --threads threads")
     parser.add_argument("--steps", type=int, help="training steps, to try the benchmark itself")

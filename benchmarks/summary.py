@@ -11,10 +11,11 @@ COUNTED = "counted"
 PORTRAIT_ROWS = (
     "StyO",
     "StyO, source inverted",
+    "DreamBooth, image to image",
     "colour transfer (Reinhard)",
     "the source itself",
     "the target itself",
-    "ceiling: ground truth through the VAE",
+    "ground truth through the VAE (ceiling)",
 )
 
 

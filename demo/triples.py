@@ -22,8 +22,8 @@ class Triple:
 
     @classmethod
     def of(cls, identities: int, source: int, target: int, family: str, seed: int) -> Triple:
-        """The held-out identities ``source`` and ``target`` of the set ``identities``; all else comes from ``seed``."""
-        rng = np.random.default_rng((seed, source, target))
+        """The held-out identities ``source`` and ``target`` of the set ``identities``; all else is drawn."""
+        rng = np.random.default_rng((identities, seed, source, target))
         source_pose, target_pose = Pose.sample(rng), Pose.sample(rng)
         return cls(
             Content(identity(source, identities), source_pose),
@@ -48,8 +48,8 @@ class Triple:
         return render(self.source, self.style)
 
 
-def auxiliary_images(count: int, seed: int) -> Iterator[np.ndarray]:
-    """Photos of ``count`` other people, none of them held out."""
-    rng = np.random.default_rng((seed, count))
+def auxiliary_images(count: int, identities: int, seed: int) -> Iterator[np.ndarray]:
+    """Photos of ``count`` other people, none of them held out, for the tasks of a set of ``identities``."""
+    rng = np.random.default_rng((identities, seed, count))
     for _ in range(count):
         yield render(Content(stranger(rng), Pose.sample(rng)), Style.photo(rng))

@@ -94,7 +94,7 @@ class StyODemoPortraits(io.ComfyNode):
     @classmethod
     def execute(cls, seed, source_identity, target_identity, target_style, auxiliary_count) -> io.NodeOutput:
         triple = Triple.of(TUNING_SEED, source_identity, target_identity, target_style, seed)
-        others = np.stack(list(auxiliary_images(auxiliary_count, seed)))
+        others = np.stack(list(auxiliary_images(auxiliary_count, TUNING_SEED, seed)))
         pictures = [triple.source_image[None], triple.target_image[None], others, triple.ground_truth[None]]
         return io.NodeOutput(*map(torch.from_numpy, pictures))
 

@@ -34,7 +34,7 @@ MARGIN = 0.9
 @pytest.fixture(scope="module")
 def task():
     """Two people the model has never seen, one of them drawn as a cartoon, which it knows."""
-    return Task("fixed", Triple.of(TUNING_SEED, 40, 41, "cel", 0), 0)
+    return Task("fixed", Triple.of(TUNING_SEED, 40, 41, "cel", 0), TUNING_SEED, 0)
 
 
 @pytest.fixture(scope="module")

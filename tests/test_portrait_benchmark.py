@@ -1,19 +1,27 @@
 """What the portrait benchmark measures with is right."""
 
+import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import launch
 import numpy as np
 import portrait_metrics
 import portrait_reading
+import portrait_tables
 import pytest
+import torch
 from colour_transfer import transfer_colours
 from portrait_attention import face
 from portrait_recipe import RECIPE
+from portrait_rows import MEASURES, SHIPPED_ROW, Row
+from portrait_runs import Run
 from portrait_statistics import mean_and_interval
-from portrait_trainings import ABLATED_TRIPLES, DREAMBOOTH, FULL, trainings
+from portrait_trainings import ABLATED_TRIPLES, DREAMBOOTH, FULL, UNTRAINED, trainings
 from portrait_triples import TRIPLES, tasks
 from skimage.color import rgb2lab
+from styo.demo import weights
 from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, stranger
 from styo.demo.portraits import Content, Identity, Pose, Style, features, render
 
@@ -47,6 +55,14 @@ def test_a_set_of_triples_is_of_its_own_people_and_families(found, seed, familie
     assert people == [identity(number, seed) for number in range(2 * TRIPLES)]
     names = [task.name.partition("-")[2] for task in found]
     assert {name: names.count(name) for name in names} == dict.fromkeys(families, TRIPLES // len(families))
+
+
+def test_evaluation_and_tuning_share_no_pose_no_light_and_no_auxiliary_face():
+    for ours, theirs in zip(EVALUATION, TUNING, strict=True):
+        assert ours.triple.source.pose != theirs.triple.source.pose
+        assert ours.triple.target.pose != theirs.triple.target.pose
+        assert ours.triple.photo != theirs.triple.photo
+        assert not torch.equal(ours.auxiliary(1), theirs.auxiliary(1))
 
 
 def test_triples_are_the_same_every_time(task):
@@ -172,3 +188,43 @@ def test_the_reader_reads_what_it_claims():
 def test_the_readers_file_is_small():
     assert portrait_reading.PATH.stat().st_size < 1e6
     assert sum(w.numel() for w in portrait_reading.load()[0].network.parameters()) <= 400_000
+
+
+def made_up_row(name, *values):
+    return Row(name, {measure.name: np.array(values) for measure in MEASURES}, [])
+
+
+def test_differences_are_how_much_more_a_row_has_than_styo_as_shipped():
+    table = portrait_tables.differences([made_up_row("other", 0.5, 0.7), made_up_row(SHIPPED_ROW, 0.25, 0.45)])
+    assert [row[0] for row in table] == ["", "other"]
+    assert table[1][1] == "+0.250 (+0.250 .. +0.250)"
+
+
+def test_the_loss_matrix_has_prompts_as_rows_and_pictures_as_columns():
+    def run(losses):
+        return {"0": SimpleNamespace(numbers={"losses": losses})}
+
+    trained = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.2]]
+    table = portrait_tables.losses({UNTRAINED: run(np.ones((3, 3)).tolist()), FULL: run(trained)})
+    head, target = table[0], table[2]
+    assert target[0] == "target" and target[head.index("source, trained")] == "0.4000"
+    margins = table[-1]
+    assert margins[head.index("source, trained")].startswith("+0.3000"), "its own prompt's 0.1 against the target's 0.4"
+    assert margins[head.index("target, trained")].startswith("-0.3000"), "another prompt is better"
+
+
+def test_a_run_is_done_anew_for_another_recipe_model_or_picture(task, tmp_path):
+    full = next(training for training in trainings(RECIPE) if training.name == FULL)
+    longer = dataclasses.replace(full, recipe=dataclasses.replace(RECIPE, steps=RECIPE.steps + 1))
+    moved = dataclasses.replace(task, triple=EVALUATION[1].triple)
+    cases = [(task, full, "a"), (task, longer, "a"), (task, full, "b"), (moved, full, "a")]
+    folders = {Run.within(tmp_path, *case).folder for case in cases}
+    assert len(folders) == len(cases)
+    assert Run.within(tmp_path, task, full, "a").folder in folders
+
+
+def test_the_published_figures_are_of_the_shipped_model_reader_and_recipe():
+    published = json.loads((launch.ROOT / "benchmarks/results/portraits-cpu.json").read_text("utf-8"))
+    assert published["recipe"] == dataclasses.asdict(RECIPE)
+    for name, path in (("model", weights.PATH), ("reader", portrait_reading.PATH)):
+        assert weights.digest(path).startswith(published["environment"][name]), name

@@ -28,6 +28,8 @@ IS_AMOUNT = np.array(
     + [name in STYLE_AMOUNTS for name in Style.FIELDS]
     + [False] * GROUPS["landmarks"]
 )
+IS_HUE = np.array([name.endswith("_hue") for name in Content.FIELDS + Style.FIELDS] + [False] * GROUPS["landmarks"])
+"""Parameters that go round: -1 is the same colour as 1."""
 LEAST_R2 = 0.5
 """A parameter is counted if so much of its variance is read."""
 
@@ -90,7 +92,8 @@ class Reader:
 
     def error(self, read: np.ndarray, true: np.ndarray, name: str) -> np.ndarray:
         """Mean absolute difference [N] of the counted parameters of a group, each in units of its spread."""
-        difference = np.abs(group(read, name) - group(true, name)) / group(self.spread, name)
+        difference = np.abs(read - true)
+        difference = group(np.where(IS_HUE, np.minimum(difference, 2 - difference), difference) / self.spread, name)
         return difference[..., group(self.counted, name)].mean(-1)
 
     def landmark_error(self, read: np.ndarray, true: np.ndarray) -> np.ndarray:

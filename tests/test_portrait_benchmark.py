@@ -185,6 +185,16 @@ def test_the_reader_reads_what_it_claims():
         assert counted[group] == [name for name, flag in zip(names, flags, strict=True) if flag]
 
 
+def test_hues_are_compared_around_the_circle():
+    reader, _ = portrait_reading.load()
+    at = len(Content.FIELDS) + Style.FIELDS.index("light_hue")
+    true = np.zeros((3, sum(portrait_reading.GROUPS.values())), np.float32)
+    read = true.copy()
+    true[:, at], read[:, at] = -0.95, (-0.85, 0.95, 0.0)
+    near, across, far = reader.error(read, true, "style")
+    assert near == pytest.approx(across, rel=1e-4) and far > 9 * near > 0
+
+
 def test_the_readers_file_is_small():
     assert portrait_reading.PATH.stat().st_size < 1e6
     assert sum(w.numel() for w in portrait_reading.load()[0].network.parameters()) <= 400_000

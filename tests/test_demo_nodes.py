@@ -51,7 +51,7 @@ def test_the_auxiliary_faces_are_of_nobody_held_out(monkeypatch):
     drawn = iter([kept_back[0], others[0], kept_back[1], *others[1:]])
     monkeypatch.setattr(Identity, "sample", classmethod(lambda cls, rng: next(drawn)))
     monkeypatch.setattr(triples, "render", lambda content, style: content.identity)
-    assert list(triples.auxiliary_images(3, seed=0)) == others
+    assert list(triples.auxiliary_images(3, held_out.TUNING_SEED, seed=0)) == others
 
 
 def test_the_demo_model_is_a_stable_diffusion_1_model_to_every_node():

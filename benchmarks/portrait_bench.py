@@ -51,7 +51,7 @@ def measure_portraits(options, device: str):
     tables |= {
         "Loss of every picture under every prompt": portrait_tables.losses(runs),
         "Attention on the content columns": portrait_tables.attention(runs),
-        "Seconds on one thread": portrait_tables.seconds(runs),
+        f"Seconds, --threads {options.threads}": portrait_tables.seconds(runs),
     }
     name = "portraits" + "".join(f"-{flag}" for flag in ("tuning", "quick") if getattr(options, flag))
     environment = report.environment(Meter(device), recipe.precision, PACKAGES)

@@ -7,6 +7,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 from skimage.metrics import structural_similarity
 
+BLEND = 3.0
+"""Spread in pixels of the blur that blends a halftone's dots, which are 5 to 7.5 apart."""
 QUANTILES = (np.arange(64) + 0.5) / 64
 SCALES = (0.0, 1.0, 2.0)
 """Spreads in pixels of the blur before a picture's texture is measured."""
@@ -19,6 +21,12 @@ LEAST_TEXTURE = 0.002
 def pixel_error(a: np.ndarray, b: np.ndarray) -> float:
     """Mean absolute difference."""
     return float(np.abs(a - b).mean())
+
+
+def blended_error(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean absolute difference of both, blurred: as from a distance at which dots and hatches blend into tones."""
+    a, b = (gaussian_filter(x, (BLEND, BLEND, 0)) for x in (a, b))
+    return pixel_error(a, b)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:

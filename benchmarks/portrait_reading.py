@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from styo.demo.portraits import Content, Style, features
+from styo.demo.portraits.parameters import goes_round
 from styo.demo.shapes import RESOLUTION
 from torch import nn
 
@@ -28,7 +29,7 @@ IS_AMOUNT = np.array(
     + [name in STYLE_AMOUNTS for name in Style.FIELDS]
     + [False] * GROUPS["landmarks"]
 )
-IS_HUE = np.array([name.endswith("_hue") for name in Content.FIELDS + Style.FIELDS] + [False] * GROUPS["landmarks"])
+IS_HUE = np.array([goes_round(name) for name in Content.FIELDS + Style.FIELDS] + [False] * GROUPS["landmarks"])
 """Parameters that go round: -1 is the same colour as 1."""
 LEAST_R2 = 0.5
 """A parameter is counted if so much of its variance is read."""

@@ -21,7 +21,7 @@ class Recipe:
     negator: str = "not"
     subject: str = "portrait"
     method: str = "full"
-    steps: int = 200
+    steps: int = 120
     learning_rate: float = 5e-4
     seed: int = 0
     train_text_encoder: bool = False
@@ -30,7 +30,7 @@ class Recipe:
     precision: str = "fp32"
     gradient_checkpointing: bool = False
     auxiliary_count: int = 50
-    cfg: float = 2.0
+    cfg: float = 3.0
     sampling_steps: int = 20
     sampler: str = "ddim"
     scheduler: str = "ddim_uniform"

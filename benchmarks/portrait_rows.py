@@ -38,6 +38,7 @@ class Measure:
 
 MEASURES = (
     Measure("pixels", "pixels", ".3f"),
+    Measure("blended", "blended", ".3f"),
     Measure("ssim", "SSIM", ".3f"),
     Measure("content", "content", ".2f"),
     Measure("landmarks", "landmarks", ".1f"),
@@ -75,6 +76,7 @@ class Judge:
         read = self._reader.read(pictures)
         values = {
             "pixels": [portrait_metrics.pixel_error(picture, right) for picture in pictures],
+            "blended": [portrait_metrics.blended_error(picture, right) for picture in pictures],
             "ssim": [portrait_metrics.similarity(picture, right) for picture in pictures],
             "content": self._reader.error(read, true, "content"),
             "landmarks": self._reader.landmark_error(read, true),

@@ -73,7 +73,7 @@ def attention(runs: dict[str, dict[str, Run]]) -> Table:
 
 
 def seconds(runs: dict[str, dict[str, Run]]) -> Table:
-    """Median seconds on one thread."""
+    """Median seconds of a run's parts."""
     found = [run.numbers["seconds"] for run in runs[FULL].values()]
     names = list(found[0])
     return [["", *names], ["StyO", *(f"{statistics.median(run[name] for run in found):.1f} s" for name in names)]]

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from portrait_reading import GROUPS, Network, Reader, group, truth
-from styo.demo.held_out import EVALUATION_FAMILIES, PROPORTIONS, TUNING_FAMILIES, stranger
+from styo.demo.held_out import EVALUATION_FAMILIES, TUNING_FAMILIES, stranger
 from styo.demo.portraits import FAMILIES, Content, Pose, Style, render
+from styo.demo.portraits.style import PROPORTIONS
 from styo.demo.shapes import RESOLUTION
 from tqdm.auto import trange
 
@@ -24,6 +25,8 @@ NOISE = 0.03
 TRAINING_SEED, VALIDATION_SEED = 1, 2
 VALIDATION = 1500
 """Portraits that the network is validated on: of all families, and as many of the held-out ones."""
+FREED = ("light_x", "light_y", *PROPORTIONS)
+"""Parameters of a style that in half of the portraits do not depend on its family."""
 HELD_OUT_FAMILIES = EVALUATION_FAMILIES + TUNING_FAMILIES
 
 
@@ -36,7 +39,7 @@ class Portraits:
 
     @classmethod
     def rendered(cls, count: int, seed: int, families: tuple[str, ...] = tuple(FAMILIES)) -> Portraits:
-        """Portraits of people that are not held out; in half of them the proportions do not depend on the family."""
+        """Portraits of people that are not held out; in half of them light and proportions are free."""
         rng = np.random.default_rng(seed)
         pictures = torch.empty(count, 3, RESOLUTION, RESOLUTION, dtype=torch.uint8)
         truths = np.empty((count, sum(GROUPS.values())), np.float32)
@@ -44,7 +47,7 @@ class Portraits:
             content = Content(stranger(rng), Pose.sample(rng))
             style = Style.sample(rng, families[rng.integers(len(families))])
             if rng.random() < 0.5:
-                style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in PROPORTIONS})
+                style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in FREED})
             pictures[i] = torch.from_numpy(np.round(255 * render(content, style))).movedim(-1, 0)
             truths[i] = truth(content, style)
         return cls(pictures, truths)

@@ -38,9 +38,7 @@ def summary(results: dict[str, dict]) -> str:
     counted = next(table for title, table in training["tables"].items() if title.endswith(COUNTED))
     memory = [["Memory counted for SD1.5 at 512 pixels, `bf16`, checkpointing", "StyO IDL Train", "That loop"]]
     memory += [[f"`{method}`", _gigabytes(ours), _gigabytes(peer)] for method, _, ours, peer, _ in counted[1:]]
-    tables = [measured, memory]
-    if "portraits-cpu" in results:
-        tables.append(_portraits(results["portraits-cpu"]))
+    tables = [measured, memory, _portraits(results["portraits-cpu"])]
     return "\n\n".join(["No measurement on a GPU has been made yet.", *map(markdown, tables)]) + "\n"
 
 

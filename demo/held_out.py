@@ -1,12 +1,10 @@
 """Which portraits are kept from the demo model's training and from every choice made for it.
 
-Evaluation and tuning each have identities of their own; training draws none that is near one of either, and no style
-of the families held out.
+Evaluation and tuning each have identities and style families of their own; training draws none that is near one of
+either.
 """
 
 from __future__ import annotations
-
-import dataclasses
 
 import numpy as np
 
@@ -24,8 +22,10 @@ It is there to be safe: of 60 000 random identities the nearest was 0.37 from a 
 EVALUATION_FAMILIES = ("riso", "noir", "pastel")
 TUNING_FAMILIES = ("chalk", "pencil")
 """Styles whose techniques occur in other families, but not together."""
-PROPORTIONS = ("light_x", "light_y", "eye_scale", "head_width", "head_height", "chin_scale")
-"""Parameters of a style that in half of training's pictures do not depend on its family."""
+STYLE_MARGIN = 0.2
+"""A style this near to all the bounds of a family counts as one of it."""
+FREE_SHARE = 0.5
+"""The share of training's pictures whose style is of no family."""
 
 
 def identity(number: int, seed: int) -> Identity:
@@ -48,6 +48,16 @@ def is_held_out(identity: Identity) -> bool:
     return bool(distances.min() < LEAST_DISTANCE)
 
 
+def is_held_out_style(style: Style) -> bool:
+    """Whether a style has everything that makes up a family of evaluation or tuning, or nearly so."""
+
+    def near(family: str) -> bool:
+        bounds = FAMILIES[family].items()
+        return all(low - STYLE_MARGIN <= getattr(style, name) <= high + STYLE_MARGIN for name, (low, high) in bounds)
+
+    return any(map(near, EVALUATION_FAMILIES + TUNING_FAMILIES))
+
+
 def stranger(rng: np.random.Generator) -> Identity:
     """A person that is not held out."""
     while is_held_out(person := Identity.sample(rng)):
@@ -55,10 +65,15 @@ def stranger(rng: np.random.Generator) -> Identity:
     return person
 
 
+def open_style(rng: np.random.Generator) -> Style:
+    """A style that is not held out: of any other family, or of none."""
+    family = PRETRAINING_FAMILIES[rng.integers(len(PRETRAINING_FAMILIES))]
+    free = rng.random() < FREE_SHARE
+    while is_held_out_style(style := Style.free(rng) if free else Style.sample(rng, family)):
+        pass
+    return style
+
+
 def pretraining_portrait(rng: np.random.Generator) -> tuple[Content, Style]:
     """A portrait that training may see."""
-    person = stranger(rng)
-    style = Style.sample(rng, PRETRAINING_FAMILIES[rng.integers(len(PRETRAINING_FAMILIES))])
-    if rng.random() < 0.5:
-        style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in PROPORTIONS})
-    return Content(person, Pose.sample(rng)), style
+    return Content(stranger(rng), Pose.sample(rng)), open_style(rng)

@@ -1,14 +1,16 @@
 """The demo model's vocabulary: a few caption words it has learned, and rare words that each stand for a random code.
 
 A rare word's embedding holds two codes side by side: what it means as a style, and what it means as a content. Codes
-are parameters of the portraits, each in -1..1, so what training has to find for a new identifier is a point in the very
-space that the model was taught with.
+are parameters of the portraits, each in -1..1, and those of rare words are drawn as the training's were. So a new
+identifier means something from the start.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from .held_out import pretraining_portrait
 from .portraits.content import Content
 from .portraits.style import Style
 from .shapes import CHANNELS
@@ -16,6 +18,8 @@ from .shapes import CHANNELS
 END = 49407
 VOCABULARY = 49408
 CODES_SEED = 2303
+CODES = 512
+"""Styles, and as many contents, that rare words mean by chance."""
 CODE_SCALE = 0.02
 """Embedding per unit of a code: rare words then have about the spread of CLIP's embeddings."""
 STYLE = slice(0, len(Style.FIELDS))
@@ -31,8 +35,11 @@ def rare_words(codes: torch.Tensor) -> torch.Tensor:
 
 def token_table(learned: dict[int, torch.Tensor]) -> torch.Tensor:
     """The whole vocabulary's embeddings [VOCABULARY, CHANNELS]: the ``learned`` rows by token id, codes elsewhere."""
-    draw = torch.Generator().manual_seed(CODES_SEED)
-    table = rare_words(torch.rand(VOCABULARY, CONTENT.stop, generator=draw) * 2 - 1)
+    rng = np.random.default_rng(CODES_SEED)
+    portraits = [pretraining_portrait(rng) for _ in range(CODES)]
+    contents, styles = (np.stack([part.vector for part in parts]) for parts in zip(*portraits, strict=True))
+    picks = rng.integers(CODES, size=(2, VOCABULARY))
+    table = rare_words(torch.from_numpy(np.concatenate([styles[picks[0]], contents[picks[1]]], 1)))
     for token, row in learned.items():
         table[token] = row
     return table

@@ -25,6 +25,8 @@ from styo.demo.shapes import CLIP, LATENT_SCALE, UNET
 from styo.styo_attention.columns import split_heads
 from styo.training.prompts import Prompts
 
+KEPT_BACK = (*held_out.EVALUATION_FAMILIES, *held_out.TUNING_FAMILIES)
+
 
 def test_training_sees_no_style_of_evaluation_and_tuning(monkeypatch):
     families = set()
@@ -36,11 +38,23 @@ def test_training_sees_no_style_of_evaluation_and_tuning(monkeypatch):
 
     monkeypatch.setattr(Style, "sample", classmethod(watched))
     rng = np.random.default_rng(0)
-    for _ in range(2000):
-        held_out.pretraining_portrait(rng)
-    kept_back = {*held_out.EVALUATION_FAMILIES, *held_out.TUNING_FAMILIES}
-    assert kept_back <= set(FAMILIES)
-    assert families == set(FAMILIES) - kept_back
+    styles = [held_out.open_style(rng) for _ in range(2000)]
+    assert set(KEPT_BACK) <= set(FAMILIES)
+    assert families == set(FAMILIES) - set(KEPT_BACK)
+    assert not any(map(held_out.is_held_out_style, styles))
+
+
+@pytest.mark.parametrize("family", KEPT_BACK)
+def test_training_draws_another_where_a_free_style_is_of_a_held_out_family(monkeypatch, family):
+    rng = np.random.default_rng(0)
+    kept_back = [Style.sample(rng, family) for _ in range(20)]
+    assert all(map(held_out.is_held_out_style, kept_back))
+    nearly = [Style.from_vector(style.vector + 0.1) for style in kept_back]
+    assert all(map(held_out.is_held_out_style, nearly))
+    drawn = iter([*kept_back, *nearly, other := Style()])
+    monkeypatch.setattr(Style, "free", classmethod(lambda cls, rng: next(drawn)))
+    monkeypatch.setattr(held_out, "FREE_SHARE", 1)
+    assert held_out.open_style(rng) is other
 
 
 @pytest.mark.parametrize("seed", [held_out.EVALUATION_SEED, held_out.TUNING_SEED])
@@ -65,6 +79,19 @@ def test_evaluation_and_tuning_share_no_person_and_no_style():
     apart = [np.sqrt(((a - b) ** 2).mean()) for i, a in enumerate(sets) for b in sets[:i]]
     assert min(apart) > held_out.LEAST_DISTANCE
     assert not set(held_out.EVALUATION_FAMILIES) & set(held_out.TUNING_FAMILIES)
+
+
+def test_rare_words_mean_what_training_could_have_shown():
+    learned = torch.randn(words.CHANNELS)
+    table = words.token_table({320: learned})
+    assert table.shape == (words.VOCABULARY, words.CHANNELS)
+    assert torch.equal(table[320], learned)
+    rare = (table[1000:1100] / words.CODE_SCALE).numpy()
+    assert len(np.unique(rare, axis=0)) > 90
+    for code in rare:
+        assert not held_out.is_held_out_style(Style.from_vector(code[words.STYLE]))
+        assert not held_out.is_held_out(Identity.from_vector(code[words.CONTENT][: len(Identity.FIELDS)]))
+        assert not code[words.CONTENT.stop :].any()
 
 
 def test_captions_are_styos_prompts_with_codes_in_the_places_of_identifiers():
@@ -221,7 +248,8 @@ def test_attention_begins_in_the_columns_of_the_identifiers():
         return torch.stack(masses)
 
     assert float(masses().max()) < 2 / LENGTH
-    attend_to_identifiers(unet, context, columns)
+    with fit.seeded():
+        attend_to_identifiers(unet, context, columns)
     assert float(masses().min()) > 5 / LENGTH and float(masses().mean()) > 10 / LENGTH
 
 

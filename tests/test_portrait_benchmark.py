@@ -27,7 +27,12 @@ from styo.demo.portraits import Content, Identity, Pose, Style, features, render
 
 WORKFLOW = Path(__file__).resolve().parent.parent / "example_workflows" / "styo_demo.json"
 EVALUATION, TUNING = tasks(), tasks(tuning=True)
-DISTANCES = (portrait_metrics.pixel_error, portrait_metrics.colour_distance, portrait_metrics.texture_distance)
+DISTANCES = (
+    portrait_metrics.pixel_error,
+    portrait_metrics.blended_error,
+    portrait_metrics.colour_distance,
+    portrait_metrics.texture_distance,
+)
 
 
 def portraits(count, families, seed=77):

@@ -29,6 +29,11 @@ class Parameters:
         return cls(**dict(zip(cls.FIELDS, vector.tolist(), strict=True)))
 
 
+def goes_round(name: str) -> bool:
+    """Whether a parameter is a hue, of which -1 and 1 are the same."""
+    return name.endswith("_hue")
+
+
 def amount(value: float, none: float = 0.0, full: float = 1.0) -> float:
     """0 up to ``none``, 1 from ``full`` on, linear between them."""
     return min(max((value - none) / (full - none), 0.0), 1.0)

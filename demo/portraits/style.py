@@ -56,10 +56,28 @@ class Style(Parameters):
         return cls.from_vector([chosen.get(name, getattr(cls, name)) for name in cls.FIELDS])
 
     @classmethod
+    def free(cls, rng: np.random.Generator) -> Style:
+        """A style of no family: every technique by chance, in any amount, with any setting."""
+        chosen = dict(zip(cls.FIELDS, rng.uniform(*ANY, len(cls.FIELDS)), strict=True))
+        for name, share in AMOUNTS.items():
+            chosen[name] = rng.uniform(0.2, 1) if rng.random() < share else getattr(cls, name)
+        if rng.random() < 0.5:
+            chosen |= {name: getattr(cls, name) for name in PROPORTIONS}
+        return cls.from_vector([chosen[name] for name in cls.FIELDS])
+
+    @classmethod
     def photo(cls, rng: np.random.Generator) -> Style:
         """A photo, with its own light."""
         return cls.sample(rng, "photo")
 
+
+AMOUNTS = {
+    "flatness": 0.6, "outline": 0.5, "wobble": 0.4, "hatching": 0.2, "halftone": 0.2, "mosaic": 0.1, "duotone": 0.5,
+    "neon": 0.1, "watercolour": 0.25, "angularity": 0.15,
+}  # fmt: skip
+"""Parameters that do nothing up to 0, and the share of free styles that have some of each."""
+PROPORTIONS = ("eye_scale", "head_width", "head_height", "chin_scale")
+"""Parameters that change the person's proportions."""
 
 FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
     "photo": {

@@ -52,13 +52,10 @@ class Denoiser(torch.nn.Module):
         return denoiser
 
     @classmethod
-    def of(cls, weights: Weights, captions: Captions) -> Denoiser:
-        """That of a weights file which was made with these captions."""
-        denoiser = cls(TextEncoder(len(captions.words)))
+    def of(cls, weights: Weights, encoder: TextEncoder) -> Denoiser:
+        """The UNet of a weights file."""
+        denoiser = cls(encoder)
         denoiser.unet.load_state_dict(weights.unet)
-        denoiser.encoder.text.load_state_dict(weights.text)
-        with torch.no_grad():
-            denoiser.encoder.words.weight.copy_(torch.stack([weights.words[word] for word in captions.words]))
         return denoiser
 
     def eps_theta(self, z_t: torch.Tensor, t: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

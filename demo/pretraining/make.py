@@ -18,7 +18,7 @@ from .captions import Captions
 from .denoiser import Denoiser, train_denoiser
 from .fit import SEED, precision
 from .pictures import rendered
-from .text_encoder import train_text_encoder
+from .text_encoder import TextEncoder, train_text_encoder
 
 ENCODE_BATCH = 32
 SHOWN = 16
@@ -40,7 +40,7 @@ def make_demo_model(
 ):
     """Render, train VAE, text encoder and UNet, and write ``path``; what is done lies in ``folder``.
 
-    With the weights file ``start``, its VAE and text encoder are kept, and its UNet is trained on.
+    With the weights file ``start``, its VAE is kept, and its text encoder and UNet are trained on.
     """
     with parallel.first_alone():
         seen, codes = rendered(folder / "pictures", pictures, workers)
@@ -57,11 +57,10 @@ def make_demo_model(
     folder = folder / f"{pictures}_pictures_{made_by}"
     folder.mkdir(exist_ok=True)
     latents = _latents(vae, seen, folder, device)
-    if start:
-        denoiser = Denoiser.of(weights, captions)
-    else:
-        encoder = train_text_encoder(captions, codes, text_encoder_steps, folder, device)
-        denoiser = Denoiser.first(encoder, captions, codes)
+    encoder = TextEncoder.of(weights, captions) if start else TextEncoder.first(captions)
+    if text_encoder_steps:
+        encoder = train_text_encoder(encoder, captions, codes, text_encoder_steps, folder, device)
+    denoiser = Denoiser.of(weights, encoder) if start else Denoiser.first(encoder, captions, codes)
 
     facts = {"pictures": str(pictures), "made_by": made_by, "seed": str(SEED)}
 

@@ -15,8 +15,10 @@ from comfy.sd1_clip import SD1ClipModel
 
 from ...bridge.text_encoder_copy import DifferentiableLayer, PlainTextLayers
 from ..portraits.content import Content
+from ..portraits.parameters import goes_round
 from ..portraits.style import Style
 from ..shapes import CHANNELS, CLIP
+from ..weights import Weights
 from ..words import CODE_SCALE, CONTENT
 from . import parallel
 from .captions import Captions
@@ -26,7 +28,7 @@ BATCH = 96
 LEARNING_RATE = 2e-3
 SILENCE = 10.0
 """Weight of the error where nothing is to be read: most of a caption's 77 columns."""
-HUES = [i for i, name in enumerate(Style.FIELDS + Content.FIELDS) if name.endswith("_hue")]
+HUES = [i for i, name in enumerate(Style.FIELDS + Content.FIELDS) if goes_round(name)]
 """The parameters of a code that go round in a circle."""
 
 
@@ -55,6 +57,21 @@ class TextEncoder(torch.nn.Module):
             torch.nn.init.normal_(embedding.weight, std=CODE_SCALE / 2)
         self.requires_grad_(True)
 
+    @classmethod
+    def first(cls, captions: Captions) -> TextEncoder:
+        """One to train from nothing."""
+        with seeded():
+            return cls(len(captions.words))
+
+    @classmethod
+    def of(cls, weights: Weights, captions: Captions) -> TextEncoder:
+        """That of a weights file which was made with these captions."""
+        encoder = cls(len(captions.words))
+        encoder.text.load_state_dict(weights.text)
+        with torch.no_grad():
+            encoder.words.weight.copy_(torch.stack([weights.words[word] for word in captions.words]))
+        return encoder
+
     def context(self, embeddings: torch.Tensor) -> torch.Tensor:
         """The text embedding [N, tokens, channels] that ComfyUI's CLIP gives for token ``embeddings`` of that shape."""
         return self.text(embeds=embeddings, num_tokens=[1] * len(embeddings))[0]
@@ -63,9 +80,9 @@ class TextEncoder(torch.nn.Module):
 class Reading(torch.nn.Module):
     """A text encoder, and the linear map that reads codes, and hues as points of a circle, out of its columns."""
 
-    def __init__(self, captions: Captions):
+    def __init__(self, encoder: TextEncoder):
         super().__init__()
-        self.encoder = TextEncoder(len(captions.words))
+        self.encoder = encoder.requires_grad_(True)
         self.readout = torch.nn.Linear(CHANNELS, CONTENT.stop + 2 * len(HUES))
 
     def error(self, captions: Captions, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -81,10 +98,12 @@ class Reading(torch.nn.Module):
         return errors[speaks].mean() + SILENCE * errors[~speaks].mean()
 
 
-def train_text_encoder(captions: Captions, codes: torch.Tensor, steps: int, folder: Path, device: str) -> TextEncoder:
-    """A text encoder of ``captions`` of pictures with ``codes`` [N, parameters]."""
+def train_text_encoder(
+    encoder: TextEncoder, captions: Captions, codes: torch.Tensor, steps: int, folder: Path, device: str
+) -> TextEncoder:
+    """An ``encoder`` trained on ``captions`` of pictures with ``codes`` [N, parameters]."""
     with seeded():
-        reading = Reading(captions).to(device)
+        reading = Reading(encoder).to(device)
     batch = BATCH // parallel.processes()
 
     def loss_of(generator: torch.Generator) -> torch.Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from portrait_reading import GROUPS, Network, Reader, group, truth
-from styo.demo.held_out import EVALUATION_FAMILIES, TUNING_FAMILIES, stranger
+from styo.demo.held_out import HELD_OUT_FAMILIES, stranger
 from styo.demo.portraits import FAMILIES, Content, Pose, Style, render
 from styo.demo.portraits.style import PROPORTIONS
 from styo.demo.shapes import RESOLUTION
@@ -27,7 +27,6 @@ VALIDATION = 1500
 """Portraits that the network is validated on: of all families, and as many of the held-out ones."""
 FREED = ("light_x", "light_y", *PROPORTIONS)
 """Parameters of a style that in half of the portraits do not depend on its family."""
-HELD_OUT_FAMILIES = EVALUATION_FAMILIES + TUNING_FAMILIES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ It is there to be safe: of 60 000 random identities the nearest was 0.37 from a 
 EVALUATION_FAMILIES = ("riso", "noir", "pastel")
 TUNING_FAMILIES = ("chalk", "pencil")
 """Styles whose techniques occur in other families, but not together."""
+HELD_OUT_FAMILIES = EVALUATION_FAMILIES + TUNING_FAMILIES
 STYLE_MARGIN = 0.2
 """A style this near to all the bounds of a family counts as one of it."""
 FREE_SHARE = 0.5
@@ -39,7 +40,7 @@ def _held_out() -> np.ndarray:
 
 
 HELD_OUT_IDENTITIES = _held_out()
-PRETRAINING_FAMILIES = tuple(name for name in FAMILIES if name not in EVALUATION_FAMILIES + TUNING_FAMILIES)
+PRETRAINING_FAMILIES = tuple(name for name in FAMILIES if name not in HELD_OUT_FAMILIES)
 
 
 def is_held_out(identity: Identity) -> bool:
@@ -55,7 +56,7 @@ def is_held_out_style(style: Style) -> bool:
         bounds = FAMILIES[family].items()
         return all(low - STYLE_MARGIN <= getattr(style, name) <= high + STYLE_MARGIN for name, (low, high) in bounds)
 
-    return any(map(near, EVALUATION_FAMILIES + TUNING_FAMILIES))
+    return any(map(near, HELD_OUT_FAMILIES))
 
 
 def stranger(rng: np.random.Generator) -> Identity:

@@ -25,8 +25,6 @@ from styo.demo.shapes import CLIP, LATENT_SCALE, UNET
 from styo.styo_attention.columns import split_heads
 from styo.training.prompts import Prompts
 
-KEPT_BACK = (*held_out.EVALUATION_FAMILIES, *held_out.TUNING_FAMILIES)
-
 
 def test_training_sees_no_style_of_evaluation_and_tuning(monkeypatch):
     families = set()
@@ -39,12 +37,12 @@ def test_training_sees_no_style_of_evaluation_and_tuning(monkeypatch):
     monkeypatch.setattr(Style, "sample", classmethod(watched))
     rng = np.random.default_rng(0)
     styles = [held_out.open_style(rng) for _ in range(2000)]
-    assert set(KEPT_BACK) <= set(FAMILIES)
-    assert families == set(FAMILIES) - set(KEPT_BACK)
+    assert set(held_out.HELD_OUT_FAMILIES) <= set(FAMILIES)
+    assert families == set(FAMILIES) - set(held_out.HELD_OUT_FAMILIES)
     assert not any(map(held_out.is_held_out_style, styles))
 
 
-@pytest.mark.parametrize("family", KEPT_BACK)
+@pytest.mark.parametrize("family", held_out.HELD_OUT_FAMILIES)
 def test_training_draws_another_where_a_free_style_is_of_a_held_out_family(monkeypatch, family):
     rng = np.random.default_rng(0)
     kept_back = [Style.sample(rng, family) for _ in range(20)]

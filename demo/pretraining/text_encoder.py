@@ -82,7 +82,7 @@ class Reading(torch.nn.Module):
 
     def __init__(self, encoder: TextEncoder):
         super().__init__()
-        self.encoder = encoder.requires_grad_(True)
+        self.encoder = encoder
         self.readout = torch.nn.Linear(CHANNELS, CONTENT.stop + 2 * len(HUES))
 
     def error(self, captions: Captions, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Where the source pass looks for the content tokens, out of the maps that StyO Attention Capture keeps."""
+"""Where passes look for the content tokens, out of the maps that StyO Attention Capture keeps."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ def content_attention(source: dict, landmarks: dict[str, tuple[float, float]]) -
         shares.append(float(mass.mean()))
         ratios.append(float(mass[inside].mean() / mass[~inside].mean()))
     return float(np.mean(shares)), float(np.mean(ratios))
+
+
+def columns_moved(source: dict, stylized: dict) -> float:
+    """What of the source pass's content columns FCC changes in the stylization pass, both of them captured.
+
+    The mean difference |M_sty[:, I] - M_src[:, I]| over the mean of M_src[:, I]: 0 where both passes look alike.
+    """
+    pairs = list(zip(maps_of(source).tensors, maps_of(stylized).tensors, strict=True))
+    moved = sum(float((own - theirs).float().abs().mean()) for theirs, own in pairs)
+    return moved / sum(float(theirs.float().mean()) for theirs, _ in pairs)
 
 
 def face(landmarks: dict[str, tuple[float, float]], side: int) -> np.ndarray:

@@ -102,9 +102,7 @@ class Start:
     @functools.cached_property
     def source(self) -> dict:
         """The source pass under StyO Attention Capture: the source's portrait again, and its maps."""
-        with torch.inference_mode():
-            model, latent = StyOAttentionCapture.execute(self.passes.parts.model, self.latent).args
-        return self.passes.sample(model, self.passes.source, latent, self.seed, self.source_cfg, noised=self.noised)
+        return self._captured(self.passes.source, self.source_cfg)
 
     def stylized(self, fcc: bool = True) -> dict:
         """The stylization pass, with the source pass's maps (StyO Attention Inject) or without."""
@@ -113,3 +111,12 @@ class Start:
             with torch.inference_mode():
                 (model,) = StyOAttentionInject.execute(model, self.source, 1.0, 0.0, 1.0).args
         return self.passes.sample(model, self.passes.stylized, self.latent, self.seed, noised=self.noised)
+
+    def stylized_with_own_maps(self) -> dict:
+        """The stylization pass without FCC, under StyO Attention Capture: the same picture, and its own maps."""
+        return self._captured(self.passes.stylized)
+
+    def _captured(self, positive, cfg: float | None = None) -> dict:
+        with torch.inference_mode():
+            model, latent = StyOAttentionCapture.execute(self.passes.parts.model, self.latent).args
+        return self.passes.sample(model, positive, latent, self.seed, cfg, noised=self.noised)

@@ -13,7 +13,7 @@ import launch
 import numpy as np
 import torch
 from PIL import Image
-from portrait_attention import content_attention
+from portrait_attention import columns_moved, content_attention
 from portrait_losses import loss_matrix
 from portrait_passes import Parts, Passes, train
 from portrait_trainings import DREAMBOOTH, FULL, Training
@@ -109,8 +109,10 @@ def _styo(run: Run, parts: Parts) -> dict:
     numbers = {"seconds": seconds}
     if run.training.inspected:
         landmarks = features(task.triple.source, task.triple.photo)
-        numbers["attention"] = {
-            name: content_attention(start.source, landmarks) for (name, seed), start in starts.items() if seed == first
+        inspected = {name: start for (name, seed), start in starts.items() if seed == first}
+        numbers["attention"] = {name: content_attention(start.source, landmarks) for name, start in inspected.items()}
+        numbers["columns_moved"] = {
+            name: columns_moved(start.source, start.stylized_with_own_maps()) for name, start in inspected.items()
         }
         pictures = {name.partition("_")[0]: image for name, image in images.items()}
         numbers["losses"] = loss_matrix(passes, pictures).tolist()

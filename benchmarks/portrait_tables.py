@@ -59,16 +59,19 @@ def losses(runs: dict[str, dict[str, Run]]) -> Table:
 
 
 def attention(runs: dict[str, dict[str, Run]]) -> Table:
-    """The content columns in the source pass: their share of attention, and how much denser it is in the face.
+    """The content columns in the source pass: their share of attention, how much denser it is in the face, and how far
+    from them the stylization pass's own are.
 
     Where a pass from noise puts the face is not known, so the latter is of the inverted source alone.
     """
-    table = [["source pass", "share of the content columns", "in the face / outside, per position"]]
+    heads = ("share of the content columns", "in the face / outside, per position", "moved in the stylization pass")
+    table = [["source pass", *heads]]
     for name, text in ((UNTRAINED, "untrained"), (FULL, "trained")):
         for start, start_text in (("noise", "from noise"), ("inverted", "from the inverted source")):
             found = np.array([run.numbers["attention"][start] for run in runs[name].values()])
             density = _cell(found[:, 1], ".2f") if start == "inverted" else ""
-            table.append([f"{text}, {start_text}", _cell(found[:, 0], ".3f"), density])
+            moved = np.array([run.numbers["columns_moved"][start] for run in runs[name].values()])
+            table.append([f"{text}, {start_text}", _cell(found[:, 0], ".3f"), density, _cell(moved, ".3f")])
     return table
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from colour_transfer import transfer_colours
 from comfy.model_sampling import ModelSamplingDiscrete
+from portrait_attention import columns_moved
 from portrait_metrics import pixel_error
 from portrait_passes import Parts, Passes, train
 from portrait_recipe import RECIPE
@@ -39,8 +40,8 @@ def task():
 
 
 @pytest.fixture(scope="module")
-def stylized(task):
-    """The portrait as StyO draws it: trained, inverted, with FCC; [128, 128, 3]."""
+def start(task):
+    """The passes of a trained StyO, from the inverted source."""
     images = {
         "source_image": task.source,
         "target_image": task.target,
@@ -50,10 +51,15 @@ def stylized(task):
     torch.set_num_threads(1)
     try:
         passes = Passes(train(Parts.demo(), images, RECIPE), RECIPE)
-        latent = passes.from_inverted(task.source).stylized()
+        return passes.from_inverted(task.source)
     finally:
         torch.set_num_threads(threads)
-    return passes.parts.decode(latent)[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def stylized(start):
+    """The portrait as StyO draws it, with FCC; [128, 128, 3]."""
+    return start.passes.parts.decode(start.stylized())[0].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +113,10 @@ def test_styo_is_nearer_to_the_ground_truth_of_the_demo(task, stylized, other):
     print(f"error to the ground truth: StyO {ours:.3f}, {other} {theirs:.3f}")
     assert np.isfinite(stylized).all()
     assert ours < MARGIN * theirs
+
+
+def test_what_fcc_replaces_is_measured_on_the_pass_without_it(start):
+    own = start.stylized_with_own_maps()
+    assert torch.equal(own["samples"], start.stylized(fcc=False)["samples"])
+    assert columns_moved(start.source, start.source) == 0
+    assert columns_moved(start.source, own) > 0.01

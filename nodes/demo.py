@@ -19,7 +19,7 @@ class StyODemoModel(io.ComfyNode):
         return io.Schema(
             node_id="StyODemoModel",
             display_name="StyO Demo Model",
-            category="StyO/demo",
+            category="StyO",
             description="A tiny Stable Diffusion 1.x that comes with the pack and knows drawn portraits of 128 x 128 "
             "pixels, to try StyO on StyO Demo Portraits without a download.",
             search_aliases=["StyO", "tiny model"],
@@ -42,7 +42,7 @@ class StyODemoPortraits(io.ComfyNode):
         return io.Schema(
             node_id="StyODemoPortraits",
             display_name="StyO Demo Portraits",
-            category="StyO/demo",
+            category="StyO",
             description="Draws a face photo, an artwork and other faces for StyO Demo Model, and what StyO should make "
             "of them. The demo model has never seen the two people.",
             search_aliases=["StyO", "test images"],

@@ -20,7 +20,7 @@ class StyOInvertSource(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The trained model: `model` of StyO IDL Train or StyO Load Weights."),
                 io.Conditioning.Input("source", tooltip="`source` of StyO Encode Prompts."),
-                io.Latent.Input("latent", tooltip="The source image, encoded by VAE Encode."),
+                io.Latent.Input("latent", tooltip="The source image, encoded by VAE Encode. A mask is left out."),
                 io.Int.Input(
                     "steps",
                     default=50,
@@ -56,7 +56,8 @@ class StyOInvertSource(io.ComfyNode):
     def execute(cls, model, source, latent, steps, scheduler, iterations) -> io.NodeOutput:
         require_sd15(model)
         noise = invert_source(model, source, latent["samples"], steps, scheduler, iterations)
-        return io.NodeOutput({**latent, "samples": noise})
+        rest = {name: value for name, value in latent.items() if name != "noise_mask"}
+        return io.NodeOutput({**rest, "samples": noise})
 
 
 NODES = [StyOInvertSource]

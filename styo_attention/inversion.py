@@ -20,15 +20,15 @@ def invert_ddim(
     ``sigmas`` ascend from that of ``x``. A DDIM step from s to s' < s gives x' = x + (s' - s) eps(x, s); backwards, x
     is the fixed point of x = x' + (s - s') eps(x, s), iterated ``iterations`` times from x'. ``denoise(x, s)`` is the
     model's estimate of the clean latent, ``callback(step, denoised, x)`` reports. Returns the noise and the largest
-    relative change in any last iteration, which is 0 where every fixed point was reached.
+    relative change in any last iteration: 0 where every fixed point was reached, NaN where the model gave a NaN.
     """
-    residual = 0.0
+    changes = []
     for step, (lower, upper) in enumerate(itertools.pairwise(sigmas)):
         known, sigma = x, upper.expand(x.shape[0])
         for _ in range(iterations):
             before = x
             denoised = denoise(x, sigma)
             x = known + (upper - lower) * (x - denoised) / upper
-        residual = max(residual, float((x - before).norm() / x.norm()))
+        changes.append((x - before).norm() / x.norm())
         callback(step, denoised, x)
-    return x, residual
+    return x, float(torch.stack(changes).max())

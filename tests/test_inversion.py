@@ -65,6 +65,25 @@ def test_too_few_iterations_are_said(graph, caplog):
     assert "has not converged" in caplog.text
 
 
+def test_an_inversion_that_breaks_down_is_said(graph, caplog):
+    weight = graph.model.model.diffusion_model.out[2].weight
+    kept = weight.data.clone()
+    weight.data.fill_(torch.nan)
+    try:
+        with caplog.at_level(logging.WARNING):
+            StyOInvertSource.execute(graph.model, graph.source, source_latent(), 4, "ddim_uniform", 2)
+    finally:
+        weight.data.copy_(kept)
+    assert "has not converged (last change nan)" in caplog.text
+
+
+def test_a_mask_is_not_handed_on_with_the_noise(graph):
+    masked = {**source_latent(), "noise_mask": torch.ones(1, 64, 96), "batch_index": [0]}
+    noise = StyOInvertSource.execute(graph.model, graph.source, masked, 4, "ddim_uniform", 2)[0]
+    assert "noise_mask" not in noise, "samplers would keep the noise itself outside of the mask"
+    assert noise["batch_index"] == [0]
+
+
 def test_both_passes_of_stage_two_run_from_the_inverted_source(graph):
     source = source_latent()
     noise = StyOInvertSource.execute(graph.model, graph.source, source, 10, "ddim_uniform", 20)[0]

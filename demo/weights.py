@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from pathlib import Path
 
 import torch
@@ -38,12 +39,14 @@ class Weights:
     words: dict[int, torch.Tensor]
 
     def save(self, path: Path, metadata: dict[str, str]):
-        """Write them in half precision."""
+        """Write them in half precision; until that is done, a file that is there stays."""
         parts = {UNET: self.unet, TEXT: self.text, VAE: self.vae}
         tensors = {prefix + name: w for prefix, part in parts.items() for name, w in part.items()}
         tensors[WORDS] = torch.stack(list(self.words.values()))
         tensors = {name: w.detach().half().contiguous().cpu() for name, w in tensors.items()}
-        save_file({**tensors, WORD_IDS: torch.tensor(list(self.words))}, path, metadata)
+        partial = path.with_suffix(".partial")
+        save_file({**tensors, WORD_IDS: torch.tensor(list(self.words))}, partial, metadata)
+        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> Weights:

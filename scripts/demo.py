@@ -8,15 +8,16 @@ import argparse
 from pathlib import Path
 
 import environment
+from command_line import positive
 
 
 def arguments() -> argparse.Namespace:
     """The command line; settings left out are the workflow's, or the paper's for a checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a Stable Diffusion 1.x checkpoint of yours")
-    parser.add_argument("--steps", type=int, help="training steps")
-    parser.add_argument("--sampling-steps", type=int, help="sampling steps of each pass")
-    parser.add_argument("--resolution", type=int, help="side of the square pictures in pixels (with --checkpoint)")
+    parser.add_argument("--steps", type=positive, help="training steps")
+    parser.add_argument("--sampling-steps", type=positive, help="sampling steps of each pass")
+    parser.add_argument("--resolution", type=positive, help="side of the square pictures in pixels (with --checkpoint)")
     parser.add_argument("--learning-rate", type=float, help="learning rate of the training")
     parser.add_argument("--output", type=Path, default=environment.ROOT / "demo_output", help="folder for the pictures")
     given = parser.parse_args()

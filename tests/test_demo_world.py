@@ -1,5 +1,6 @@
 """What the demo model is trained on, what is kept from it, and how its parts become ComfyUI's."""
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -16,21 +17,24 @@ from styo.bridge.unet_copy import PlainLayers
 from styo.demo import held_out, words
 from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
 from styo.demo.portraits import FAMILIES, Identity, Style, render
-from styo.demo.pretraining import denoiser, fit, make, optimizers
+from styo.demo.pretraining import denoiser, fit, make, optimizers, pictures
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
 from styo.demo.pretraining.denoiser import attention
 from styo.demo.pretraining.first_attention import attend_to_identifiers
 from styo.demo.pretraining.text_encoder import BATCH, TextEncoder, initialize
 from styo.demo.shapes import CLIP, LATENT_SCALE, UNET
+from styo.demo.weights import PATH
 from styo.styo_attention.columns import split_heads
 from styo.training.prompts import Prompts
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_training_sees_no_style_of_evaluation_and_tuning(monkeypatch):
     families = set()
     sample = Style.sample.__func__
 
-    def watched(cls, rng, family=None):
+    def watched(cls, rng, family):
         families.add(family)
         return sample(cls, rng, family)
 
@@ -164,9 +168,10 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
     codes = np.stack([np.concatenate([style.vector, content.vector]) for content, style in portraits])
     monkeypatch.setattr(make, "rendered", lambda *_: (seen, codes))
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(denoiser, "EXAMPLES", 64)
 
     def train(folder):
-        make.make_demo_model(folder, len(seen), 2, 2, 1, 2, 1, "cpu", folder / "model.safetensors")
+        make.make_demo_model(folder, len(seen), 2, 2, 1, 2, 1, None, "cpu", folder / "model.safetensors")
         return load_file(folder / "model.safetensors")
 
     (tmp_path / "once").mkdir(), (tmp_path / "stopped").mkdir()
@@ -184,6 +189,7 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
     monkeypatch.setattr(Captions, "draw", stop_at_the_last_step)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped")
+    assert not (tmp_path / "stopped/model.safetensors").exists(), "half-trained weights in the place of the model"
     stopped = train(tmp_path / "stopped")
     assert draws[:2] == [BATCH] * 2 and draws[3:6] == [denoiser.BATCH] * 3, "all five steps, the last of them stopped"
     assert draws[6:] == [denoiser.EXAMPLES, denoiser.BATCH], "the last step again, after what every UNet begins with"
@@ -191,8 +197,11 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
         assert torch.isfinite(value).all(), name
         assert torch.equal(stopped[name], value), name
 
+    (tmp_path / "once/model.safetensors").unlink()
+    assert train(tmp_path / "once").keys() == once.keys(), "what is finished is written anew"
+
     first, further = tmp_path / "once/model.safetensors", tmp_path / "further.safetensors"
-    make.make_demo_model(tmp_path / "once", len(seen), 0, 0, 0, 1, 1, "cpu", further, first)
+    make.make_demo_model(tmp_path / "once", len(seen), 0, 0, 0, 1, 1, None, "cpu", further, first)
     trained_on = load_file(further)
     assert not torch.equal(trained_on["unet.out.2.weight"], once["unet.out.2.weight"])
     for name, value in once.items():
@@ -200,6 +209,30 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
             torch.testing.assert_close(trained_on[name], value, rtol=0.05, atol=0.01, msg=name)
         else:
             assert torch.equal(trained_on[name], value), name
+
+
+def test_pictures_are_rendered_once_and_by_the_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "CHUNK", 2)
+    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", lambda *_: concurrent.futures.ThreadPoolExecutor(1))
+    seen, codes = pictures.rendered(tmp_path, 4, 1)
+    content, style = held_out.pretraining_portrait(np.random.default_rng(1))
+    assert (seen[2] == np.round(255 * render(content, style))).all()
+    assert codes[2].tolist() == [*style.vector, *content.vector]
+    monkeypatch.setattr(pictures, "render_chunk", None)
+    again, _ = pictures.rendered(tmp_path, 4, 1)
+    assert (again == seen).all()
+    with pytest.raises(ValueError, match="no multiple"):
+        pictures.rendered(tmp_path, 3, 1)
+
+
+def test_the_script_makes_a_weights_file_and_refuses_what_it_cannot_do(tmp_path):
+    script = [sys.executable, str(ROOT / "scripts/train_demo_model.py")]
+    steps = [f"--{part}-steps=1" for part in ("autoencoder", "text-encoder", "high-noise", "denoiser")]
+    folders = ["--folder", str(tmp_path / "work"), "--output", str(tmp_path / "made.safetensors")]
+    subprocess.run([*script, *steps, *folders, "--pictures=500", "--device=cpu"], check=True)
+    assert load_file(tmp_path / "made.safetensors").keys() == load_file(PATH).keys()
+    for refused in ("--pictures=300", "--processes=3", "--autoencoder-steps=0"):
+        assert subprocess.run([*script, refused], capture_output=True).returncode == 2
 
 
 def test_the_text_encoder_reads_captions_as_comfyuis_clip_does():
@@ -301,9 +334,8 @@ assert parallel.processes() == int(sys.argv[2])
 
 
 def test_two_processes_train_as_one_does(tmp_path):
-    root = Path(__file__).resolve().parent.parent
     script = tmp_path / "script.py"
-    script.write_text(TWO_PROCESSES.format(path=[str(root / "scripts"), os.environ["COMFYUI_PATH"]]))
+    script.write_text(TWO_PROCESSES.format(path=[str(ROOT / "scripts"), os.environ["COMFYUI_PATH"]]))
     trained = []
     for processes in (1, 2):
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]

@@ -43,9 +43,8 @@ class Style(Parameters):
     angularity: float = -0.5
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, family: str | None = None) -> Style:
-        """A style of the named ``family``, or of any."""
-        family = family or str(rng.choice(list(FAMILIES)))
+    def sample(cls, rng: np.random.Generator, family: str) -> Style:
+        """A style of the named ``family``."""
         chosen = {
             "light_x": float(rng.choice([-1, 1])) * rng.uniform(0.2, 0.9),
             "light_y": rng.uniform(-0.8, 0.1),

@@ -24,7 +24,7 @@ def to_tensor(pictures: np.ndarray) -> torch.Tensor:
 
 
 def train_autoencoder(
-    pictures: np.ndarray, steps: int, folder: Path, device: str, report=lambda average, step: None
+    pictures: np.ndarray, steps: int, state: Path, device: str, report=lambda average, step: None
 ) -> ThinAutoencoder:
     """A VAE of ``pictures``, uint8 [N, 128, 128, 3]; ``report(average, step)`` runs at every save."""
     with seeded():
@@ -40,7 +40,7 @@ def train_autoencoder(
             y = autoencoder.decode(z + LATENT_NOISE * torch.randn(z.shape, generator=generator).to(device))
         return picture_loss(y.float(), x)
 
-    return fit(autoencoder, loss_of, steps, LEARNING_RATE, folder / "autoencoder.pt", report).float()
+    return fit(autoencoder, loss_of, steps, LEARNING_RATE, state, report).float()
 
 
 def picture_loss(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +35,19 @@ def make_demo_model(
     high_noise_steps: int,
     denoiser_steps: int,
     workers: int,
+    prepare: Callable[[], None],
     device: str,
     path: Path,
     start: Path | None = None,
 ):
-    """Render, train VAE, text encoder and UNet, and write ``path``; what is done lies in ``folder``.
+    """Render, train VAE, text encoder and UNet, and at the end write ``path``; what is done lies in ``folder``.
 
-    With the weights file ``start``, its VAE is kept, and its text encoder and UNet are trained on.
+    There every part is kept by the settings it came from, and the weights as far as they are. Processes that render
+    begin with ``prepare``. With the weights file ``start``, its VAE is kept, and its text encoder and UNet are trained
+    on.
     """
     with parallel.first_alone():
-        seen, codes = rendered(folder / "pictures", pictures, workers)
+        seen, codes = rendered(folder / "pictures", pictures, workers, prepare)
     codes = torch.from_numpy(codes)
     captions = Captions.make()
     if start:
@@ -51,28 +55,32 @@ def make_demo_model(
         vae = thin_autoencoder(weights.vae).to(device)
     else:
         made_by = f"{autoencoder_steps}_autoencoder_steps"
-        vae = train_autoencoder(
-            seen, autoencoder_steps, folder, device, lambda average, _: _show(average, seen, folder)
-        )
+        state = folder / f"autoencoder_{pictures}_pictures_{autoencoder_steps}_steps.pt"
+        vae = train_autoencoder(seen, autoencoder_steps, state, device, lambda average, _: _show(average, seen, folder))
     folder = folder / f"{pictures}_pictures_{made_by}"
     folder.mkdir(exist_ok=True)
     latents = _latents(vae, seen, folder, device)
     encoder = TextEncoder.of(weights, captions) if start else TextEncoder.first(captions)
+    so_far = f"{text_encoder_steps}_text_encoder_steps"
     if text_encoder_steps:
-        encoder = train_text_encoder(encoder, captions, codes, text_encoder_steps, folder, device)
+        encoder = train_text_encoder(encoder, captions, codes, text_encoder_steps, folder / f"{so_far}.pt", device)
     denoiser = Denoiser.of(weights, encoder) if start else Denoiser.first(encoder, captions, codes)
 
     facts = {"pictures": str(pictures), "made_by": made_by, "seed": str(SEED)}
 
-    def write(average: Denoiser, phase: str, step: int):
-        facts[phase] = str(step)
-        words = dict(zip(captions.words, average.encoder.words.weight.detach().cpu(), strict=True))
-        parts = Weights(average.unet.state_dict(), average.encoder.text.state_dict(), taesd_weights(vae), words)
+    def write(trained: Denoiser, path: Path):
+        words = dict(zip(captions.words, trained.encoder.words.weight.detach().cpu(), strict=True))
+        parts = Weights(trained.unet.state_dict(), trained.encoder.text.state_dict(), taesd_weights(vae), words)
         parts.save(path, facts)
+
+    def keep(average: Denoiser, phase: str, step: int):
+        facts[phase] = str(step)
+        write(average, folder / "so_far.safetensors")
 
     sigmas = ModelSamplingDiscrete().sigmas
     phases = ("high_noise_steps", high_noise_steps, HIGH_NOISE), ("denoiser_steps", denoiser_steps, 0.0)
     for phase, steps, least_noise in phases:
+        so_far += f"_{steps}_{phase}"
         if steps:
             denoiser = train_denoiser(
                 denoiser,
@@ -82,10 +90,13 @@ def make_demo_model(
                 sigmas,
                 least_noise,
                 steps,
-                folder / f"{phase}.pt",
+                folder / f"{so_far}.pt",
                 device,
-                lambda average, step, phase=phase: write(average, phase, step),
+                lambda average, step, phase=phase: keep(average, phase, step),
             )
+            facts[phase] = str(steps)
+    if parallel.rank() == 0:
+        write(denoiser, path)
 
 
 @torch.no_grad()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +31,21 @@ def render_chunk(number: int) -> tuple[np.ndarray, np.ndarray]:
     return pictures, codes
 
 
-def rendered(folder: Path, count: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
-    """``count`` pictures and codes from files in ``folder``; what is missing there is rendered first."""
+def rendered(
+    folder: Path, count: int, workers: int, prepare: Callable[[], None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """``count`` pictures, a multiple of ``CHUNK``, and codes from files in ``folder``.
+
+    What is missing there is rendered first, by new processes that begin with ``prepare``, which makes the pack
+    importable to them.
+    """
+    if count < CHUNK or count % CHUNK:
+        raise ValueError(f"Pictures are rendered by the {CHUNK}: {count} is no multiple of that.")
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(count // CHUNK)
     missing = [number for number in numbers if not _file(folder, number).is_file()]
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, prepare) as pool:
         for number, (pictures, codes) in zip(
             missing, tqdm(pool.map(render_chunk, missing), total=len(missing), desc="rendering"), strict=True
         ):

@@ -99,7 +99,7 @@ class Reading(torch.nn.Module):
 
 
 def train_text_encoder(
-    encoder: TextEncoder, captions: Captions, codes: torch.Tensor, steps: int, folder: Path, device: str
+    encoder: TextEncoder, captions: Captions, codes: torch.Tensor, steps: int, state: Path, device: str
 ) -> TextEncoder:
     """An ``encoder`` trained on ``captions`` of pictures with ``codes`` [N, parameters]."""
     with seeded():
@@ -110,4 +110,4 @@ def train_text_encoder(
         picks = torch.randint(len(codes), (batch,), generator=generator)
         return reading.error(captions, codes[picks], generator)
 
-    return fit(reading, loss_of, steps, LEARNING_RATE, folder / "text_encoder.pt").encoder
+    return fit(reading, loss_of, steps, LEARNING_RATE, state).encoder

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from ..training import safetensors_file
 from .shapes import CHANNELS
 from .words import token_table
 
@@ -39,14 +39,12 @@ class Weights:
     words: dict[int, torch.Tensor]
 
     def save(self, path: Path, metadata: dict[str, str]):
-        """Write them in half precision; until that is done, a file that is there stays."""
+        """Write them in half precision."""
         parts = {UNET: self.unet, TEXT: self.text, VAE: self.vae}
         tensors = {prefix + name: w for prefix, part in parts.items() for name, w in part.items()}
         tensors[WORDS] = torch.stack(list(self.words.values()))
-        tensors = {name: w.detach().half().contiguous().cpu() for name, w in tensors.items()}
-        partial = path.with_suffix(".partial")
-        save_file({**tensors, WORD_IDS: torch.tensor(list(self.words))}, partial, metadata)
-        os.replace(partial, path)
+        tensors = {name: w.half() for name, w in tensors.items()}
+        safetensors_file.write(path, {**tensors, WORD_IDS: torch.tensor(list(self.words))}, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Weights:

@@ -7,6 +7,7 @@ import dataclasses
 import multiprocessing
 import sys
 
+import comfyui_version
 import launch
 import portrait_pictures
 import portrait_reading
@@ -14,7 +15,7 @@ import portrait_tables
 import report
 from measure import Meter
 from portrait_recipe import RECIPE
-from portrait_rows import ABLATIONS, MAIN, PICTURES_BESIDE, SHIPPED_ROW, Judge, tables_of_rows
+from portrait_rows import COMPONENTS, MAIN, PICTURES_BESIDE, SHIPPED_ROW, Judge, tables_of_rows
 from portrait_runs import Run, carry_out, made_with
 from portrait_trainings import FULL, QUICK_TRIPLES, trainings
 from portrait_triples import TRIPLES, tasks
@@ -22,6 +23,8 @@ from styo.demo import weights
 
 WORK = launch.ROOT / "demo_output" / "portraits"
 PACKAGES = ("torch", "scikit-image")
+SHEET = 12
+"""Triples on the contact sheet."""
 
 
 def measure_portraits(options, device: str):
@@ -29,9 +32,8 @@ def measure_portraits(options, device: str):
     if not portrait_reading.PATH.is_file():
         sys.exit(f"{portrait_reading.PATH} is missing: make it with `python benchmarks/portrait_reader.py`.")
     recipe = dataclasses.replace(RECIPE, steps=options.steps) if options.steps else RECIPE
-    count = min(options.triples, QUICK_TRIPLES) if options.quick else options.triples
-    chosen = tasks(options.tuning)[:count]
-    common = made_with(device, str(options.threads))
+    chosen = tasks(options.tuning)[: options.triples][: QUICK_TRIPLES if options.quick else None]
+    common = made_with(comfyui_version.__version__, device, str(options.threads))
     runs = {
         training.name: {task.name: Run.within(WORK, task, training, common) for task in chosen[: training.triples]}
         for training in trainings(recipe, options.quick, not options.no_ablations)
@@ -40,20 +42,18 @@ def measure_portraits(options, device: str):
 
     judge = Judge(portrait_reading.load()[0])
     rows = tables_of_rows(judge, runs, chosen)
-    main = rows[MAIN]
-    tables = {
-        f"{MAIN}: {count} triples": portrait_tables.results(main),
-        f"Difference to {SHIPPED_ROW}: {count} triples": portrait_tables.differences(main),
-    }
-    if ABLATIONS in rows:
-        title = f"{ABLATIONS}, the first {len(rows[ABLATIONS][0].first)} triples"
-        tables[title] = portrait_tables.results(rows[ABLATIONS])
+    tables = {}
+    for title, part in rows.items():
+        triples = f"{len(part[0].first)} triples"
+        tables[f"{title}: {triples}"] = portrait_tables.results(part)
+        tables[f"{title}, difference to {SHIPPED_ROW}: {triples}"] = portrait_tables.differences(part)
     tables |= {
         "Loss of every picture under every prompt": portrait_tables.losses(runs),
         "Attention on the content columns": portrait_tables.attention(runs),
         f"Seconds, --threads {options.threads}": portrait_tables.seconds(runs),
     }
-    name = "portraits" + "".join(f"-{flag}" for flag in ("tuning", "quick") if getattr(options, flag))
+    partial = options.quick or options.no_ablations or options.steps or len(chosen) < TRIPLES
+    name = "portraits" + "-tuning" * options.tuning + "-partial" * bool(partial)
     environment = report.environment(Meter(device), recipe.precision, PACKAGES)
     files = {"model": weights.PATH, "reader": portrait_reading.PATH}
     digests = {name: weights.digest(path)[:10] for name, path in files.items()}
@@ -68,14 +68,14 @@ def measure_portraits(options, device: str):
         "tables": tables,
     }
     report.publish(result, f"{name}-{device}", options.output)
-    portrait_pictures.plane(main, options.output / f"{name}-{device}-plane.png")
-    shown = [row for row in main if row.name not in PICTURES_BESIDE]
-    portrait_pictures.sheet(chosen, shown, options.output / f"{name}-{device}-sheet.jpg")
+    portrait_pictures.plane(rows, options.output / f"{name}-{device}-plane.png")
+    shown = {row.name: row for row in (*rows.get(COMPONENTS, ()), *rows[MAIN]) if row.name not in PICTURES_BESIDE}
+    portrait_pictures.sheet(chosen[:SHEET], list(shown.values()), options.output / f"{name}-{device}-sheet.jpg")
 
 
 def _command(options) -> str:
     flags = [f"--{name}" for name in ("quick", "tuning", "no-ablations") if getattr(options, name.replace("-", "_"))]
-    numbers = {"triples": options.triples if options.triples < TRIPLES else None, "steps": options.steps}
+    numbers = {"triples": options.triples, "steps": options.steps}
     return " ".join(["portraits.py", *flags, *(f"--{name} {value}" for name, value in numbers.items() if value)])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from portrait_rows import FULL_ROW, Row
@@ -16,10 +17,23 @@ SIDE, MARGIN, HEAD = 104, 4, 34
 """Pixels of the sheet: a picture's side, the gap between two, and the height of the captions."""
 
 
-def plane(rows: list[Row], path: Path):
-    """Content error against style error, a point a row with both of its intervals; the lower left corner is best."""
-    figure = Figure(figsize=(9, 6.5), dpi=110)
-    axes = figure.subplots()
+def plane(tables: dict[str, list[Row]], path: Path):
+    """Content error against style error, a panel a table, a point a row with both of its intervals."""
+    figure = Figure(figsize=(6.5 * len(tables), 9), dpi=100, layout="constrained")
+    panels = figure.subplots(1, len(tables), squeeze=False)[0]
+    for axes, (title, rows) in zip(panels, tables.items(), strict=True):
+        _points(axes, rows)
+        axes.set_title(f"{title}: {len(rows[0].first)} triples")
+        axes.set_xlabel("content error: parameters of the person and the pose, in spreads")
+        axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.09))
+    panels[0].set_ylabel("style error: parameters of the style, in spreads")
+    panels[0].set_xlim(left=0)
+    panels[0].set_ylim(bottom=0)
+    figure.suptitle("Means over triples and 95 % intervals; best is the lower left; the scales differ")
+    figure.savefig(path)
+
+
+def _points(axes: Axes, rows: list[Row]):
     colours = matplotlib.colormaps["tab20"].colors
     for number, row in enumerate(rows):
         (x, *x_ends), (y, *y_ends) = (mean_and_interval(row.values[name]) for name in ("content", "style"))
@@ -28,14 +42,7 @@ def plane(rows: list[Row], path: Path):
         size = 15 if row.name == FULL_ROW else 7
         colour = colours[number % len(colours)]
         axes.errorbar(x, y, **bars, fmt=marker, ms=size, lw=1, color=colour, label=row.name)
-    axes.set_xlabel("content error: parameters of the person and the pose, in spreads")
-    axes.set_ylabel("style error: parameters of the style, in spreads")
-    axes.set_title("Means over triples and 95 % intervals; best is the lower left")
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.savefig(path, bbox_inches="tight")
 
 
 def _bars(mean: float, ends: list[float]) -> np.ndarray:
@@ -43,12 +50,12 @@ def _bars(mean: float, ends: list[float]) -> np.ndarray:
 
 
 def sheet(tasks: list[Task], rows: list[Row], path: Path):
-    """A line a triple: source, target, ground truth, and every row's picture of the first seed."""
+    """A line for each of the tasks: source, target, ground truth, and every row's picture of its first seed."""
     given = {"source": [], "target": [], "ground truth": []}
     for task in tasks:
         for name, image in zip(given, (task.source, task.target, task.ground_truth), strict=True):
             given[name].append(image[0].numpy())
-    columns = given | {row.name: row.first for row in rows}
+    columns = given | {row.name: row.first[: len(tasks)] for row in rows}
     step = SIDE + MARGIN
     page = Image.new("RGB", (step * len(columns) + MARGIN, step * len(tasks) + HEAD), "white")
     draw = ImageDraw.Draw(page)

@@ -1,21 +1,25 @@
-"""Make the network that the portrait benchmark reads pictures with: render portraits of all families, train on them.
+"""Make the network that the portrait benchmark reads pictures with: render portraits of all styles, train on them.
 
-Takes about a quarter of an hour of one core and writes benchmarks/portrait_reader.safetensors, where the benchmark
+Takes about twenty-five minutes of one core and writes benchmarks/portrait_reader.safetensors, where the benchmark
 looks for it; with --quick it writes to demo_output.
 """
 
 from pathlib import Path
 
 import launch
+from command_line import positive
 
 
 def arguments():
     parser = launch.basic_options(__doc__)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where the network goes instead")
-    parser.add_argument("--pictures", type=int, default=20_000, help="portraits to train on")
-    parser.add_argument("--epochs", type=int, default=5, help="how often each is seen")
+    parser.add_argument("--pictures", type=positive, default=20_000, help="portraits to train on")
+    parser.add_argument("--epochs", type=positive, default=8, help="how often each is seen")
     parser.set_defaults(device="cpu")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.pictures < 64:
+        parser.error("it needs 64 pictures at least")
+    return options
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from styo.demo.portraits import Content, Style, features
 from styo.demo.portraits.parameters import goes_round
+from styo.demo.portraits.style import AMOUNTS
 from styo.demo.shapes import RESOLUTION
 from torch import nn
 
@@ -19,18 +21,16 @@ LANDMARKS = tuple(features(Content.from_vector(np.zeros(len(Content.FIELDS))), S
 GROUPS = {"content": len(Content.FIELDS), "style": len(Style.FIELDS), "landmarks": 2 * len(LANDMARKS)}
 """Numbers that are read, by group and in this order; landmarks as x and y in 0..1."""
 CONTENT_AMOUNTS = ("curl", "beard", "moustache", "glasses", "freckles", "mouth_open")
-STYLE_AMOUNTS = (
-    "flatness", "outline", "wobble", "ink_light", "hatching", "halftone", "mosaic", "duotone", "neon", "watercolour",
-    "angularity",
-)  # fmt: skip
-"""Parameters that do nothing below 0, where all their values count as 0."""
+"""Parameters of a person that do nothing below 0, where all their values count as 0, as a style's ``AMOUNTS`` do."""
 IS_AMOUNT = np.array(
     [name in CONTENT_AMOUNTS for name in Content.FIELDS]
-    + [name in STYLE_AMOUNTS for name in Style.FIELDS]
+    + [name in AMOUNTS for name in Style.FIELDS]
     + [False] * GROUPS["landmarks"]
 )
-IS_HUE = np.array([goes_round(name) for name in Content.FIELDS + Style.FIELDS] + [False] * GROUPS["landmarks"])
-"""Parameters that go round: -1 is the same colour as 1."""
+HUES = np.flatnonzero([goes_round(name) for name in Content.FIELDS + Style.FIELDS])
+"""Where the parameters stand that go round: -1 is the same colour as 1."""
+OUTPUTS = sum(GROUPS.values()) + len(HUES)
+"""What the network says: all groups' numbers, a hue's cosine in its place, and then the hues' sines."""
 LEAST_R2 = 0.5
 """A parameter is counted if so much of its variance is read."""
 
@@ -53,8 +53,31 @@ def group(numbers: np.ndarray, name: str) -> np.ndarray:
     return numbers[..., start : start + GROUPS[name]]
 
 
+def apart(numbers: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Absolute differences [..., all groups], of hues the shorter way round."""
+    difference = np.abs(numbers - others)
+    difference[..., HUES] = np.minimum(difference[..., HUES], 2 - difference[..., HUES])
+    return difference
+
+
+def to_outputs(numbers: np.ndarray) -> np.ndarray:
+    """Numbers [..., all groups] as the network says them, [..., outputs]."""
+    angles = np.pi * numbers[..., HUES]
+    outputs = np.concatenate([numbers, np.sin(angles)], -1)
+    outputs[..., HUES] = np.cos(angles)
+    return outputs
+
+
+def from_outputs(outputs: np.ndarray) -> np.ndarray:
+    """The numbers [..., all groups] that the network says with ``outputs`` [..., outputs]."""
+    numbers, sines = np.split(outputs, [sum(GROUPS.values())], -1)
+    numbers = numbers.copy()
+    numbers[..., HUES] = np.arctan2(sines, numbers[..., HUES]) / np.pi
+    return clipped(numbers)
+
+
 class Network(nn.Sequential):
-    """Pictures [N, 3, 128, 128] in 0..1 to all groups' numbers [N, 96], each less its mean and over its spread."""
+    """Pictures [N, 3, 128, 128] in 0..1 to outputs [N, 101], each less its mean and over its spread."""
 
     def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96)):
         half, quarter, eighth, sixteenth = widths
@@ -66,25 +89,33 @@ class Network(nn.Sequential):
             nn.Conv2d(sixteenth, sixteenth, 3, 1, 1), nn.GELU(),
             nn.Conv2d(sixteenth, 24, 1), nn.Flatten(),
             nn.Linear(24 * (RESOLUTION // 16) ** 2, 128), nn.GELU(),
-            nn.Linear(128, sum(GROUPS.values())),
+            nn.Linear(128, OUTPUTS),
         )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """A trained network, with mean and spread of every number [all groups] and how well it reads it (R^2)."""
+    """A trained network and what its training portraits and its validation say about it.
+
+    Attributes:
+        mean, spread: of every output [outputs], which the network leaves out.
+        unit: the spread of every number [all groups] among the portraits it was trained on.
+        r2: how much of every number's variance [all groups] it reads.
+    """
 
     network: Network
     mean: np.ndarray
     spread: np.ndarray
+    unit: np.ndarray
     r2: np.ndarray
+    VECTORS: ClassVar[tuple[str, ...]] = ("mean", "spread", "unit", "r2")
 
     def read(self, pictures: np.ndarray) -> np.ndarray:
         """The numbers [N, all groups] in ``pictures`` [N, 128, 128, 3] in 0..1."""
         x = torch.from_numpy(np.ascontiguousarray(pictures, np.float32)).movedim(-1, 1)
         with torch.inference_mode():
             standard = torch.cat([self.network(part) for part in x.split(64)]).numpy()
-        return clipped(standard * self.spread + self.mean)
+        return from_outputs(standard * self.spread + self.mean)
 
     @property
     def counted(self) -> np.ndarray:
@@ -93,8 +124,7 @@ class Reader:
 
     def error(self, read: np.ndarray, true: np.ndarray, name: str) -> np.ndarray:
         """Mean absolute difference [N] of the counted parameters of a group, each in units of its spread."""
-        difference = np.abs(read - true)
-        difference = group(np.where(IS_HUE, np.minimum(difference, 2 - difference), difference) / self.spread, name)
+        difference = group(apart(read, true) / self.unit, name)
         return difference[..., group(self.counted, name)].mean(-1)
 
     def landmark_error(self, read: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -106,7 +136,7 @@ class Reader:
     def save(self, path: Path, metadata: dict[str, str]):
         """Write it in half precision."""
         tensors = {name: w.detach().half().contiguous() for name, w in self.network.state_dict().items()}
-        numbers = {name: torch.from_numpy(getattr(self, name)).float() for name in ("mean", "spread", "r2")}
+        numbers = {name: torch.from_numpy(getattr(self, name)).float() for name in self.VECTORS}
         save_file({**tensors, **numbers}, path, metadata)
 
 
@@ -115,7 +145,7 @@ def load(path: Path = PATH) -> tuple[Reader, dict[str, str]]:
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
-    numbers = {name: tensors.pop(name).numpy() for name in ("mean", "spread", "r2")}
+    numbers = {name: tensors.pop(name).numpy() for name in Reader.VECTORS}
     network = Network().eval()
     network.load_state_dict(tensors)
     return Reader(network, **numbers), metadata

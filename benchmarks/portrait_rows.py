@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import portrait_metrics
@@ -15,12 +15,10 @@ from portrait_runs import Run
 from portrait_trainings import DREAMBOOTH, FULL, NO_AUXILIARY, NO_NEGATORS
 from portrait_triples import Task
 
-MAIN, ABLATIONS = "Results", "Repeats and methods"
+MAIN, COMPONENTS, SETTINGS = "Results", "Without one component", "Repeats and methods"
 FULL_ROW, SHIPPED_ROW = "StyO", "StyO, source inverted"
 WITH_FCC, WITHOUT_FCC = ("", "fcc"), (", without FCC", "free")
 FROM_NOISE, FROM_INVERTED = ("", "noise"), (", source inverted", "inverted")
-
-
 SOURCE_ROW, TARGET_ROW = "the source itself", "the target itself"
 THROUGH_VAE_ROW = "ground truth through the VAE (ceiling)"
 PICTURES_BESIDE = (SOURCE_ROW, TARGET_ROW, THROUGH_VAE_ROW)
@@ -89,27 +87,29 @@ class Judge:
 
 def tables_of_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task]) -> dict[str, list[Row]]:
     """All rows by their table; ``runs`` are those of a training by the name of their task, by the training's name."""
-    tables = {MAIN: _main_rows(judge, runs, tasks)}
-    varied = [name for name in runs if name.startswith(("style-repeats", "content-repeats", "method"))]
-    if varied:
-        fewer = [task for task in tasks if task.name in runs[varied[0]]]
-        tables[ABLATIONS] = [
-            judge.row(_title(name) + text, fewer, _kept(runs[name], f"{start}-fcc"))
-            for text, start in (FROM_NOISE, FROM_INVERTED)
-            for name in (FULL, *varied)
-        ]
+    tables = {MAIN: _styo_rows(judge, runs, tasks, ()) + _baseline_rows(judge, runs, tasks)}
+    components = [name for name in (NO_NEGATORS, NO_AUXILIARY) if name in runs]
+    settings = [name for name in runs if name.startswith(("style-repeats", "content-repeats", "method"))]
+    for title, trainings in ((COMPONENTS, components), (SETTINGS, settings)):
+        if trainings:
+            fewer = [task for task in tasks if task.name in runs[trainings[0]]]
+            tables[title] = _styo_rows(judge, runs, fewer, trainings)
     return tables
 
 
-def _main_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task]) -> list[Row]:
+def _styo_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task], others: Sequence[str]) -> list[Row]:
+    """StyO with and without FCC, and after ``others`` among the trainings; from noise and from the inverted source."""
     rows = []
     for start_text, start in (FROM_NOISE, FROM_INVERTED):
         for fcc_text, fcc in (WITH_FCC, WITHOUT_FCC):
             kept = _kept(runs[FULL], f"{start}-{fcc}")
             rows.append(judge.row(FULL_ROW + start_text + fcc_text, tasks, kept))
-        for name in (NO_NEGATORS, NO_AUXILIARY):
-            if name in runs:
-                rows.append(judge.row(_title(name) + start_text, tasks, _kept(runs[name], f"{start}-fcc")))
+        for name in others:
+            rows.append(judge.row(_title(name) + start_text, tasks, _kept(runs[name], f"{start}-fcc")))
+    return rows
+
+
+def _baseline_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task]) -> list[Row]:
     baselines = {
         "DreamBooth, image to image": _kept(runs[DREAMBOOTH], "image-to-image"),
         "colour transfer (Reinhard)": lambda task: transfer_colours(*_photo_and_artwork(task))[None],
@@ -117,7 +117,7 @@ def _main_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task])
         TARGET_ROW: lambda task: task.target.numpy(),
         THROUGH_VAE_ROW: _through_vae(),
     }
-    return rows + [judge.row(name, tasks, pictures) for name, pictures in baselines.items()]
+    return [judge.row(name, tasks, pictures) for name, pictures in baselines.items()]
 
 
 def _title(training: str) -> str:

@@ -62,7 +62,7 @@ def attention(runs: dict[str, dict[str, Run]]) -> Table:
     """The content columns in the source pass: their share of attention, how much denser it is in the face, and how far
     from them the stylization pass's own are.
 
-    Where a pass from noise puts the face is not known, so the latter is of the inverted source alone.
+    Where a pass from noise puts the face is not known, so how dense it is there is of the inverted source alone.
     """
     heads = ("share of the content columns", "in the face / outside, per position", "moved in the stylization pass")
     table = [["source pass", *heads]]

@@ -9,8 +9,8 @@ from portrait_triples import TRIPLES
 
 SEEDS = (1, 2, 3)
 """Of the noise that passes start from; the inverted source starts from its own, and is sampled once."""
-ABLATED_TRIPLES = 6
-"""On how many triples repeats and methods are compared."""
+COMPONENT_TRIPLES, SETTING_TRIPLES = 12, 6
+"""On how many of the triples StyO is run without one of its components, and with another repeats or method."""
 QUICK_TRIPLES = 3
 
 FULL, NO_NEGATORS, NO_AUXILIARY, DREAMBOOTH, UNTRAINED = (
@@ -52,12 +52,12 @@ def trainings(recipe: Recipe, quick: bool = False, ablations: bool = True) -> li
     main = {FULL: recipe, DREAMBOOTH: plain, UNTRAINED: changed(steps=0)}
     if quick:
         return [Training(name, changes, QUICK_TRIPLES, SEEDS[:1]) for name, changes in main.items()]
-    if ablations:
-        main |= {NO_NEGATORS: changed(negator=""), NO_AUXILIARY: changed(auxiliary_count=0)}
     found = [Training(name, changes, TRIPLES, SEEDS if changes.steps else SEEDS[:1]) for name, changes in main.items()]
     if not ablations:
         return found
-    ablated = {f"style-repeats-{n}": changed(style_repeats=n) for n in (1, 2, 3) if n != recipe.style_repeats}
-    ablated |= {f"content-repeats-{n}": changed(content_repeats=n) for n in (1, 2, 3) if n != recipe.content_repeats}
-    ablated |= {f"method-{method}": changed(method=method) for method in ("cross_attention", "lora")}
-    return found + [Training(name, changes, ABLATED_TRIPLES) for name, changes in ablated.items()]
+    components = {NO_NEGATORS: changed(negator=""), NO_AUXILIARY: changed(auxiliary_count=0)}
+    settings = {f"style-repeats-{n}": changed(style_repeats=n) for n in (1, 2, 3) if n != recipe.style_repeats}
+    settings |= {f"content-repeats-{n}": changed(content_repeats=n) for n in (1, 2, 3) if n != recipe.content_repeats}
+    settings |= {f"method-{method}": changed(method=method) for method in ("cross_attention", "lora")}
+    found += [Training(name, changes, COMPONENT_TRIPLES) for name, changes in components.items()]
+    return found + [Training(name, changes, SETTING_TRIPLES) for name, changes in settings.items()]

@@ -15,7 +15,7 @@ from styo.demo.held_out import (
 )
 from styo.demo.triples import Triple, auxiliary_images
 
-TRIPLES = 12
+TRIPLES = 30
 
 
 @dataclasses.dataclass(frozen=True)

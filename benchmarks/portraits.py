@@ -1,24 +1,28 @@
 """How well StyO does what it is for, measured against known right answers: the demo model on rendered portraits.
 
-Twelve people the model has never seen are stylized in styles it has never seen: with StyO, with parts of it left out,
+Thirty people the model has never seen are stylized in styles it has never seen: with StyO, with parts of it left out,
 and by simpler means. What is finished is kept in demo_output/portraits; a stopped run goes on from there.
 """
 
 import os
 
 import launch
+from command_line import positive
 
 
 def arguments():
     parser = launch.common_options(__doc__)
     parser.add_argument("--tuning", action="store_true", help="on the set that settings are chosen on")
-    help_ = "the first so many of the twelve triples only"
-    parser.add_argument("--triples", type=int, choices=range(1, 13), default=12, metavar="N", help=help_)
+    help_ = "the first so many of the thirty triples only"
+    parser.add_argument("--triples", type=positive, metavar="N", help=help_)
     parser.add_argument("--no-ablations", action="store_true", help="StyO and its baselines only")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, each of --threads threads")
-    parser.add_argument("--steps", type=int, help="training steps, to try the benchmark itself")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes, each of --threads threads")
+    parser.add_argument("--steps", type=positive, help="training steps, to try the benchmark itself")
     parser.set_defaults(threads=1)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.triples == 1:
+        parser.error("one triple has no interval")
+    return options
 
 
 if __name__ == "__main__":

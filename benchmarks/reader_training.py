@@ -1,4 +1,4 @@
-"""Training the network that reads portraits, on portraits of every family."""
+"""Training the network that reads portraits, on portraits of every family and of none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from portrait_reading import GROUPS, Network, Reader, group, truth
+from portrait_reading import GROUPS, HUES, Network, Reader, apart, from_outputs, group, to_outputs, truth
 from styo.demo.held_out import HELD_OUT_FAMILIES, stranger
 from styo.demo.portraits import FAMILIES, Content, Pose, Style, render
 from styo.demo.portraits.style import PROPORTIONS
@@ -26,7 +26,9 @@ TRAINING_SEED, VALIDATION_SEED = 1, 2
 VALIDATION = 1500
 """Portraits that the network is validated on: of all families, and as many of the held-out ones."""
 FREED = ("light_x", "light_y", *PROPORTIONS)
-"""Parameters of a style that in half of the portraits do not depend on its family."""
+"""Parameters of a style that in half of a family's portraits do not depend on it."""
+FREE = 0.5
+"""Share of the portraits to train on whose style is of no family, as a result's need not be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +39,19 @@ class Portraits:
     truths: np.ndarray
 
     @classmethod
-    def rendered(cls, count: int, seed: int, families: tuple[str, ...] = tuple(FAMILIES)) -> Portraits:
-        """Portraits of people that are not held out; in half of them light and proportions are free."""
+    def rendered(cls, count: int, seed: int, families: tuple[str, ...] = tuple(FAMILIES), free: float = 0) -> Portraits:
+        """Portraits of people that are not held out, the share ``free`` of them in styles of no family."""
         rng = np.random.default_rng(seed)
         pictures = torch.empty(count, 3, RESOLUTION, RESOLUTION, dtype=torch.uint8)
         truths = np.empty((count, sum(GROUPS.values())), np.float32)
         for i in trange(count, desc="rendering", mininterval=10, disable=False):
             content = Content(stranger(rng), Pose.sample(rng))
-            style = Style.sample(rng, families[rng.integers(len(families))])
-            if rng.random() < 0.5:
-                style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in FREED})
+            if rng.random() < free:
+                style = Style.free(rng)
+            else:
+                style = Style.sample(rng, families[rng.integers(len(families))])
+                if rng.random() < 0.5:
+                    style = dataclasses.replace(style, **{name: float(rng.uniform(-1, 1)) for name in FREED})
             pictures[i] = torch.from_numpy(np.round(255 * render(content, style))).movedim(-1, 0)
             truths[i] = truth(content, style)
         return cls(pictures, truths)
@@ -54,9 +59,10 @@ class Portraits:
 
 def train_reader(count: int, epochs: int) -> tuple[Reader, dict[str, str]]:
     """A reader trained on ``count`` portraits, each seen ``epochs`` times, and what it reads how well."""
-    portraits = Portraits.rendered(count, TRAINING_SEED)
-    mean, spread = portraits.truths.mean(0), portraits.truths.std(0)
-    targets = torch.from_numpy((portraits.truths - mean) / spread)
+    portraits = Portraits.rendered(count, TRAINING_SEED, free=FREE)
+    outputs = to_outputs(portraits.truths)
+    mean, spread = outputs.mean(0), outputs.std(0)
+    targets = torch.from_numpy((outputs - mean) / spread)
     torch.manual_seed(0)
     network = Network().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -74,7 +80,8 @@ def train_reader(count: int, epochs: int) -> tuple[Reader, dict[str, str]]:
         loss.backward()
         optimizer.step()
         progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-    return _validated(network.eval(), mean, spread, f"{count} portraits, {epochs} epochs")
+    blind = Reader(network.eval(), mean, spread, np.sqrt(_variance(portraits)), np.zeros(sum(GROUPS.values())))
+    return _validated(blind, f"{count} portraits, {epochs} epochs")
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -83,7 +90,8 @@ def _schedule(step: int, steps: int) -> float:
 
 def _loss(standard: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Mean square error of each group, added up; landmarks, which must be exact, count more."""
-    errors = (standard - targets).square().mean(0).split(list(GROUPS.values()))
+    errors, sines = (standard - targets).square().mean(0).split([sum(GROUPS.values()), len(HUES)])
+    errors = errors.index_add(0, torch.from_numpy(HUES), sines).split(list(GROUPS.values()))
     return sum(weight * error.mean() for weight, error in zip((1, 1, 3), errors, strict=True))
 
 
@@ -96,25 +104,29 @@ def _disturbed(pictures: torch.Tensor) -> torch.Tensor:
     return (x + NOISE * chance[1] * torch.randn_like(x)).clamp(0, 1)
 
 
-def _validated(network: Network, mean: np.ndarray, spread: np.ndarray, made_from: str) -> tuple[Reader, dict[str, str]]:
+def _variance(portraits: Portraits) -> np.ndarray:
+    """Of every number [all groups]; a hue's is about its mean on the circle."""
+    mean = from_outputs(to_outputs(portraits.truths).mean(0))
+    return np.square(apart(portraits.truths, mean)).mean(0)
+
+
+def _validated(blind: Reader, made_from: str) -> tuple[Reader, dict[str, str]]:
     """The reader with the R^2 that decides what is counted.
 
     Results are read in the held-out families, where some of a person cannot be seen (a face's colour in black and
     white): what is content is judged there. What is style, and the landmarks, is judged over all families.
     """
-    blind = Reader(network, mean, spread, np.zeros_like(mean))
     r2, errors = {}, {}
     sets = {"all families": tuple(FAMILIES), "held-out families": HELD_OUT_FAMILIES}
     for name, families in sets.items():
         portraits = Portraits.rendered(VALIDATION, VALIDATION_SEED, families)
         read = blind.read(portraits.pictures.movedim(1, -1).numpy() / 255)
-        variance = portraits.truths.var(0)
-        unexplained = np.square(read - portraits.truths).mean(0)
-        r2[name] = 1 - unexplained / np.maximum(variance, 1e-6)
+        unexplained = np.square(apart(read, portraits.truths)).mean(0)
+        r2[name] = 1 - unexplained / np.maximum(_variance(portraits), 1e-6)
         errors[name] = float(blind.landmark_error(read, portraits.truths).mean())
     judged = r2["all families"].copy()
     group(judged, "content")[:] = group(r2["held-out families"], "content")
-    reader = Reader(network, mean, spread, judged)
+    reader = dataclasses.replace(blind, r2=judged)
     accuracy = {name: {part: round(float(np.median(group(r2[name], part))), 3) for part in GROUPS} for name in sets}
     fields = {"content": Content.FIELDS, "style": Style.FIELDS}
     counted = {

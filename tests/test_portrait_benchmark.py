@@ -11,19 +11,20 @@ import portrait_metrics
 import portrait_reading
 import portrait_tables
 import pytest
-import torch
 from colour_transfer import transfer_colours
 from portrait_attention import face
 from portrait_recipe import RECIPE
-from portrait_rows import MEASURES, SHIPPED_ROW, Row
-from portrait_runs import Run
+from portrait_rows import COMPONENTS, MAIN, MEASURES, SETTINGS, SHIPPED_ROW, Row
+from portrait_runs import Run, made_with
 from portrait_statistics import mean_and_interval
-from portrait_trainings import ABLATED_TRIPLES, DREAMBOOTH, FULL, UNTRAINED, trainings
+from portrait_trainings import COMPONENT_TRIPLES, DREAMBOOTH, FULL, SETTING_TRIPLES, UNTRAINED, trainings
 from portrait_triples import TRIPLES, tasks
+from scipy import stats
 from skimage.color import rgb2lab
 from styo.demo import weights
 from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, stranger
 from styo.demo.portraits import Content, Identity, Pose, Style, features, render
+from styo.demo.portraits.style import AMOUNTS
 
 WORKFLOW = Path(__file__).resolve().parent.parent / "example_workflows" / "styo_demo.json"
 EVALUATION, TUNING = tasks(), tasks(tuning=True)
@@ -63,11 +64,18 @@ def test_a_set_of_triples_is_of_its_own_people_and_families(found, seed, familie
 
 
 def test_evaluation_and_tuning_share_no_pose_no_light_and_no_auxiliary_face():
-    for ours, theirs in zip(EVALUATION, TUNING, strict=True):
-        assert ours.triple.source.pose != theirs.triple.source.pose
-        assert ours.triple.target.pose != theirs.triple.target.pose
-        assert ours.triple.photo != theirs.triple.photo
-        assert not torch.equal(ours.auxiliary(1), theirs.auxiliary(1))
+    def shown(tasks):
+        triples = [task.triple for task in tasks]
+        poses = {content.pose for triple in triples for content in (triple.source, triple.target)}
+        return poses, {triple.photo for triple in triples}
+
+    for ours, theirs in zip(shown(EVALUATION), shown(TUNING), strict=True):
+        assert ours and not ours & theirs
+    ours, theirs = (
+        {face.numpy().tobytes() for face in found[0].auxiliary(RECIPE.auxiliary_count)}
+        for found in (EVALUATION, TUNING)
+    )
+    assert len(ours) == RECIPE.auxiliary_count and not ours & theirs
 
 
 def test_triples_are_the_same_every_time(task):
@@ -81,7 +89,7 @@ def test_only_one_thing_differs_in_an_ablation():
         if training.name != DREAMBOOTH:
             changed = [n for n, v in vars(training.recipe).items() if v != getattr(RECIPE, n)]
             assert len(changed) == (training.name != FULL), training.name
-        assert training.triples in (TRIPLES, ABLATED_TRIPLES)
+        assert training.triples in (TRIPLES, COMPONENT_TRIPLES, SETTING_TRIPLES)
 
 
 def test_dreambooth_has_one_identifier():
@@ -99,12 +107,13 @@ def test_the_recipe_is_that_of_the_demos_workflow():
     assert values["StyOPromptBuilder"] == list(prompts.values())
     assert training[:4] == [getattr(settings, name) for name in names]
     assert training[5:10] == [getattr(settings, name) for name in advanced]
-    assert values["StyODemoPortraits"][-1] == RECIPE.auxiliary_count
+    assert values["StyODemoPortraits"] == [0, 40, 41, "cel", RECIPE.auxiliary_count], "what the regression test is of"
     assert values["StyOInvertSource"] == [RECIPE.sampling_steps, RECIPE.scheduler, RECIPE.iterations]
-    for node in nodes:
-        if node["type"] == "KSamplerAdvanced":
-            cfg = 1.0 if node["title"] == "Source pass" else RECIPE.cfg
-            assert node["widgets_values"][3:7] == [RECIPE.sampling_steps, cfg, RECIPE.sampler, RECIPE.scheduler]
+    samplers = {node["title"]: node["widgets_values"] for node in nodes if node["type"] == "KSamplerAdvanced"}
+    assert samplers.keys() == {"Source pass", "Stylized, with FCC", "Stylized, without FCC"}
+    for title, settings in samplers.items():
+        cfg = 1.0 if title == "Source pass" else RECIPE.cfg
+        assert settings[3:7] == [RECIPE.sampling_steps, cfg, RECIPE.sampler, RECIPE.scheduler]
 
 
 def test_colour_transfer_reaches_the_statistics_of_the_target():
@@ -137,10 +146,19 @@ def test_colours_do_not_depend_on_their_places(task):
 
 
 def test_the_interval_is_that_of_a_mean_over_triples():
-    mean, low, high = mean_and_interval(np.arange(12.0))
+    values = np.arange(12.0)
+    mean, low, high = mean_and_interval(values)
     assert mean == 5.5
-    assert 3 < low < mean < high < 8
+    students = stats.t.interval(0.95, 11, mean, values.std(ddof=1) / np.sqrt(12))
+    assert (low, high) == pytest.approx(students, abs=0.1)
     assert mean_and_interval(np.full(12, 2.0)) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("triples", [6, 30])
+def test_the_interval_holds_the_true_mean_in_95_of_100_cases(triples):
+    rng = np.random.default_rng(triples)
+    found = [mean_and_interval(rng.normal(size=triples))[1:] for _ in range(300)]
+    assert 0.92 < np.mean([low < 0 < high for low, high in found]) < 0.98
 
 
 def test_the_face_holds_the_eyes_and_not_the_corners(task):
@@ -165,12 +183,23 @@ def test_groups_are_parts_of_the_numbers_in_their_order(task):
     numbers = portrait_reading.truth(content, style)
     parts = [portrait_reading.group(numbers, name) for name in portrait_reading.GROUPS]
     assert (np.concatenate(parts) == numbers).all()
-    amounts = (portrait_reading.CONTENT_AMOUNTS, portrait_reading.STYLE_AMOUNTS)
+    amounts = (portrait_reading.CONTENT_AMOUNTS, AMOUNTS)
     for part, parameters, clipped in zip(parts[:2], (content, style), amounts, strict=True):
         named = zip(parameters.FIELDS, parameters.vector, strict=True)
         assert part.tolist() == [max(value, 0) if name in clipped else value for name, value in named]
     landmarks = features(content, style)
     assert parts[2].reshape(-1, 2) == pytest.approx(np.array(list(landmarks.values())))
+
+
+def test_what_the_network_says_tells_the_numbers():
+    true = np.stack([portrait_reading.truth(*portrait) for portrait in portraits(20, EVALUATION_FAMILIES)])
+    said = portrait_reading.to_outputs(true)
+    assert said.shape == (20, portrait_reading.OUTPUTS)
+    assert portrait_reading.apart(portrait_reading.from_outputs(said), true).max() < 1e-6
+    at = portrait_reading.HUES
+    beyond = true.copy()
+    true[:, at], beyond[:, at] = 0.999, -0.999
+    assert np.abs(portrait_reading.to_outputs(beyond) - portrait_reading.to_outputs(true)).max() < 0.01
 
 
 def test_the_reader_reads_what_it_claims():
@@ -217,7 +246,7 @@ def test_differences_are_how_much_more_a_row_has_than_styo_as_shipped():
 
 def test_the_loss_matrix_has_prompts_as_rows_and_pictures_as_columns():
     def run(losses):
-        return {"0": SimpleNamespace(numbers={"losses": losses})}
+        return {name: SimpleNamespace(numbers={"losses": losses}) for name in "01"}
 
     trained = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.2]]
     table = portrait_tables.losses({UNTRAINED: run(np.ones((3, 3)).tolist()), FULL: run(trained)})
@@ -228,18 +257,26 @@ def test_the_loss_matrix_has_prompts_as_rows_and_pictures_as_columns():
     assert margins[head.index("target, trained")].startswith("-0.3000"), "another prompt is better"
 
 
-def test_a_run_is_done_anew_for_another_recipe_model_or_picture(task, tmp_path):
+def test_a_run_is_done_anew_for_another_recipe_model_device_or_picture(task, tmp_path, monkeypatch):
     full = next(training for training in trainings(RECIPE) if training.name == FULL)
     longer = dataclasses.replace(full, recipe=dataclasses.replace(RECIPE, steps=RECIPE.steps + 1))
     moved = dataclasses.replace(task, triple=EVALUATION[1].triple)
-    cases = [(task, full, "a"), (task, longer, "a"), (task, full, "b"), (moved, full, "a")]
+    now, another = made_with("cpu"), made_with("cuda")
+    monkeypatch.setattr(weights, "PATH", portrait_reading.PATH)
+    retrained = made_with("cpu")
+    monkeypatch.undo()
+    assert made_with("cpu") == now
+    models = [(task, full, made) for made in (now, another, retrained)]
+    cases = [*models, (task, longer, now), (moved, full, now)]
     folders = {Run.within(tmp_path, *case).folder for case in cases}
     assert len(folders) == len(cases)
-    assert Run.within(tmp_path, task, full, "a").folder in folders
+    assert Run.within(tmp_path, task, full, now).folder in folders
 
 
 def test_the_published_figures_are_of_the_shipped_model_reader_and_recipe():
     published = json.loads((launch.ROOT / "benchmarks/results/portraits-cpu.json").read_text("utf-8"))
     assert published["recipe"] == dataclasses.asdict(RECIPE)
+    assert published["triples"] == [task.name for task in EVALUATION]
+    assert published["figures"].keys() == {MAIN, COMPONENTS, SETTINGS}
     for name, path in (("model", weights.PATH), ("reader", portrait_reading.PATH)):
         assert weights.digest(path).startswith(published["environment"][name]), name

@@ -35,12 +35,12 @@ def advanced(model, positive, negative, latent, steps, scheduler, sampler="ddim"
 
 
 @pytest.mark.parametrize(
-    ("steps", "scheduler", "sampler", "batch"),
-    [(50, "ddim_uniform", "ddim", 1), (20, "normal", "euler", 1), (25, "karras", "ddim", 2)],
+    ("steps", "scheduler", "sampler", "batch", "iterations"),
+    [(50, "ddim_uniform", "ddim", 1, 10), (20, "normal", "euler", 1, 30), (25, "karras", "ddim", 2, 12)],
 )
-def test_the_source_pass_gives_the_source_back(graph, steps, scheduler, sampler, batch):
+def test_the_source_pass_gives_the_source_back(graph, steps, scheduler, sampler, batch, iterations):
     source = source_latent(batch)
-    noise = StyOInvertSource.execute(graph.model, graph.source, source, steps, scheduler, 30)[0]
+    noise = StyOInvertSource.execute(graph.model, graph.source, source, steps, scheduler, iterations)[0]
     back = advanced(graph.model, graph.source, graph.negative, noise, steps, scheduler, sampler)["samples"]
     error = float((back - source["samples"]).norm() / source["samples"].norm())
     print(f"{steps} steps, {scheduler}: relative error of the round trip {error:.1e}")

@@ -199,7 +199,10 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
         assert torch.equal(stopped[name], value), name
 
     (tmp_path / "once/model.safetensors").unlink()
-    assert train(tmp_path / "once").keys() == once.keys(), "what is finished is written anew"
+    written_anew = train(tmp_path / "once")
+    assert written_anew.keys() == once.keys()
+    for name, value in once.items():
+        assert torch.equal(written_anew[name], value), name
 
     first, further = tmp_path / "once/model.safetensors", tmp_path / "further.safetensors"
     make.make_demo_model(tmp_path / "once", len(seen), 0, 0, 0, 1, 1, None, "cpu", further, first)
@@ -233,7 +236,8 @@ def test_the_script_makes_a_weights_file_and_refuses_what_it_cannot_do(tmp_path)
     subprocess.run([*script, *steps, *folders, "--pictures=500", "--device=cpu"], check=True)
     assert load_file(tmp_path / "made.safetensors").keys() == load_file(PATH).keys()
     for refused in ("--pictures=300", "--processes=3", "--autoencoder-steps=0"):
-        assert subprocess.run([*script, refused], capture_output=True).returncode == 2
+        found = subprocess.run([*script, refused], capture_output=True, text=True)
+        assert found.returncode == 2 and refused.partition("=")[0] in found.stderr.splitlines()[-1]
 
 
 def test_the_text_encoder_reads_captions_as_comfyuis_clip_does():

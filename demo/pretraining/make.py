@@ -35,7 +35,7 @@ def make_demo_model(
     high_noise_steps: int,
     denoiser_steps: int,
     workers: int,
-    prepare: Callable[[], None],
+    prepare: Callable[[], None] | None,
     device: str,
     path: Path,
     start: Path | None = None,

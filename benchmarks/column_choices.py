@@ -56,7 +56,7 @@ WAYS = {
 
 
 class GuidanceBatch:
-    """Equation 3 for the conditional half of a batch of 2."""
+    """FCC (section 3.3) for the conditional half of a batch of 2."""
 
     def __init__(self, positions: int, width: int, device: str, dtype: torch.dtype):
         self.q, self.k, self.v = random_qkv(2, positions, width, device, dtype)

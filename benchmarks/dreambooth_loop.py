@@ -59,7 +59,7 @@ class DreamBoothLoop:
             self.losses.append(sum(loss.item() for loss in losses))
 
     def draw(self) -> Draw:
-        """One draw of Equation 1."""
+        """One draw of equation 4."""
         return draw(self.latents, len(self.scheduler.alphas_cumprod), self.generator)
 
     def term(self, sample: Draw, i: int) -> torch.Tensor:

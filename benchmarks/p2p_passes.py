@@ -2,7 +2,7 @@
 
 After google/prompt-to-prompt and the Prompt-to-Prompt pipeline of diffusers' community examples. Their processors form
 the maps of self attention too, and their store sums over the steps whatever has up to 32 x 32 positions. Kept besides
-are the conditional cross-attention maps of every layer and step, which is what Equation 3 of StyO needs.
+are the conditional cross-attention maps of every layer and step, which is what StyO (section 3.3) needs.
 """
 
 from __future__ import annotations

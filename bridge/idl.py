@@ -39,7 +39,7 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
         logging.info("StyO: this training is already finished: using %s.", finished)
         return Result(*safetensors_file.read(finished))
     if "auxiliary_images" not in pixels:
-        logging.warning("StyO: no auxiliary_images: training without the auxiliary term of Equation 1.")
+        logging.warning("StyO: no auxiliary_images: training without the auxiliary term of equation 4.")
 
     latents = [_latents(inputs, batch) for batch in pixels.values()]
     contexts = [_context(inputs.clip, prompt_tokens) for prompt_tokens in tokens]

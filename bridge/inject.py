@@ -1,4 +1,4 @@
-"""The stylization pass: the content columns of M_sty are replaced by those of M_src (StyO, Equation 3)."""
+"""The stylization pass: the content columns of M_sty are replaced by those of M_src (StyO, section 3.3)."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ class Inputs:
     settings: Settings
 
     def texts(self) -> list[str]:
-        """The prompt of each term of Equation 1, in the order of ``images``."""
+        """The prompt of each term of equation 4, in the order of ``images``."""
         prompts = {name: getattr(self.prompts, name) for name in ("source", "target", "auxiliary")}
         return [prompts[name.partition("_")[0]] for name in self.images]
 
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """The inputs as the UNet sees them, one entry a term of Equation 1.
+    """The inputs as the UNet sees them, one entry a term of equation 4.
 
     ``latents`` [n_i, 4, h, w], ``tokens`` of ``clip.tokenize``, ``contexts`` [1, L_i, channels], and ``sigmas`` [T].
     """
@@ -111,7 +111,7 @@ class Learner:
         return BackwardAdam(self._groups, self._settings.learning_rate, scale_loss=self._dtype == torch.float16)
 
     def loss_of_a_draw(self) -> torch.Tensor:
-        """Equation 1 on one draw, all terms in one forward pass."""
+        """Equation 4 on one draw, all terms in one forward pass."""
         sample = draw(self._latents, len(self._sigmas), self.generator)
         return triple_reconstruction_loss(self._eps_theta, sample.z, sample.t, sample.eps, self._c(), self._sigmas)
 

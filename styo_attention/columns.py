@@ -1,4 +1,4 @@
-"""Attention columns: reading M[:, i] out, and Equation 3 of StyO (M_ctr V_sty) without forming the map M_ctr.
+"""Attention columns: reading M[:, i] out, and M_ctr V_sty of StyO (section 3.3) without forming the map M_ctr.
 
 Shapes: q [B, N, heads * d], k and v [B, T, heads * d] with N query positions and T tokens; columns of M are
 [B, heads, N, I] for I content tokens. M = softmax(Q K^T / sqrt(d)). Where a prompt's L tokens were repeated to T = r L
@@ -58,7 +58,7 @@ def replace_columns(
     heads: int,
     attention: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Equation 3, M_ctr V_sty [B, N, heads * d], as one ordinary ``attention`` call and one small product a prompt.
+    """Section 3.3, M_ctr V_sty [B, N, heads * d], as one ordinary ``attention`` call and one small product a prompt.
 
     With V' = V but for the content rows I, which are scaled by 1 - s: M_ctr V = M_sty V' + s M_src[:, I] V[I].
     """
@@ -79,7 +79,7 @@ def replace_columns_of(
     replacements: Sequence[Replacement],
     heads: int,
 ) -> torch.Tensor:
-    """Equation 3 on top of ``base`` = M_sty V + anything: base + s (M_src - M_sty)[:, I] V[I], [B, N, heads * d].
+    """Section 3.3 on top of ``base`` = M_sty V + anything: base + s (M_src - M_sty)[:, I] V[I], [B, N, heads * d].
 
     For where the attention call is not ours to make, such as under an image adapter that replaces it.
     """

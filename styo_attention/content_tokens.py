@@ -1,4 +1,4 @@
-"""Which tokens of a prompt are its content: the columns that Equation 3 takes from the source."""
+"""Which tokens of a prompt are its content: the columns that FCC (section 3.3) takes from the source."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Makes ComfyUI and the pack importable."""
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -43,3 +44,15 @@ def graph():
 
     with torch.inference_mode():
         return Graph()
+
+
+@pytest.fixture
+def output(tmp_path, monkeypatch):
+    """An output folder of the test's own, with ``loras`` among the LoRA folders, as ComfyUI's main.py does."""
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    paths = copy.deepcopy(folder_paths.folder_names_and_paths["loras"])
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path / "loras")], paths[1]))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    return tmp_path

@@ -1,4 +1,4 @@
-"""Equation 3 the slow, obvious way: whole attention maps in float64, columns overwritten by index.
+"""FCC (section 3.3) the slow, obvious way: whole attention maps in float64, columns overwritten by index.
 
 It shares nothing with the pack: prompts are recognised by their embedding, evaluations are paired by their order,
 content positions are counted from the end of the text.
@@ -21,7 +21,7 @@ class DenseUNet:
     """Makes the cross attention of ``model`` (a private MODEL of the test) dense, and its maps visible.
 
     ``maps`` collects, for every occurrence of the prompt ``embedding`` in a batch, {layer: M [B, heads, N, L]}. With
-    ``source`` (another pass's ``maps``), ``columns`` and ``source_columns``, Equation 3 is carried out in the map.
+    ``source`` (another pass's ``maps``), ``columns`` and ``source_columns``, the replacement is carried out in the map.
     """
 
     def __init__(self, model, embedding, source=None, columns=(), source_columns=(), strength=1.0, window=(0.0, 1e9)):

@@ -1,9 +1,5 @@
 """Runs of StyO IDL Train on the tiny models, as ComfyUI calls the node."""
 
-import copy
-
-import folder_paths
-import pytest
 import safetensors.torch
 import torch
 from styo.nodes.training import StyOIDLTrain
@@ -24,25 +20,6 @@ DEFAULTS = {
     "gradient_checkpointing": False,
     "save_every": 0,
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Layers this small run faster on one thread than on a busy machine's many."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def output(tmp_path, monkeypatch):
-    """An output folder of the test's own, with ``loras`` among the LoRA folders, as ComfyUI's main.py does."""
-    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
-    paths = copy.deepcopy(folder_paths.folder_names_and_paths["loras"])
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path / "loras")], paths[1]))
-    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    return tmp_path
 
 
 def picture(seed, height=64, width=64, channels=3):

@@ -1,4 +1,4 @@
-"""Equation 3 through real samplers equals the dense float64 reference on final latents, whatever the graph."""
+"""FCC (section 3.3) through real samplers equals the dense float64 reference on final latents, whatever the graph."""
 
 import copy
 

@@ -6,7 +6,7 @@ import comfy.supported_models
 import folder_paths
 import pytest
 import torch
-from idl_runs import files, inputs, one_thread, output, picture, run, run_inputs  # noqa: F401
+from idl_runs import files, inputs, picture, run, run_inputs
 from styo.bridge import output_files
 from styo.nodes.training import StyOIDLTrain
 from tiny import make_clip, make_model, make_vae
@@ -43,7 +43,7 @@ def refuse(sentence, **changes):
         ({"precision": "fp8"}, "precision is fp8"),
     ],
 )
-def test_settings_out_of_range(output, changes, sentence):  # noqa: F811
+def test_settings_out_of_range(output, changes, sentence):
     refuse(sentence, **changes)
     assert files(output, "**/*") == []
 
@@ -59,7 +59,7 @@ def test_settings_out_of_range(output, changes, sentence):  # noqa: F811
         (torch.zeros(0, 64, 64, 3), "has the shape"),
     ],
 )
-def test_images_that_are_none(output, socket, bad, sentence):  # noqa: F811
+def test_images_that_are_none(output, socket, bad, sentence):
     pictures = {"source_image": [picture(1)], "target_image": [picture(2)], socket: [bad]}
     refuse(f"{socket}.*{sentence}", **pictures)
     assert files(output, "**/*.safetensors") == []
@@ -85,38 +85,38 @@ def patched_sampling(model):
 
 
 @pytest.mark.parametrize("change", [sdxl, inpainting, v_prediction, patched_sampling])
-def test_models_that_are_not_sd15(output, change):  # noqa: F811
+def test_models_that_are_not_sd15(output, change):
     model = make_model()
     change(model)
     refuse("needs a (Stable Diffusion 1.x )?model that predicts noise", model=model)
 
 
-def test_an_sdxl_clip(output):  # noqa: F811
+def test_an_sdxl_clip(output):
     clip = make_clip()
     tokenize = clip.tokenize
     clip.tokenize = lambda text, **options: {**tokenize(text, **options), "g": []}
     refuse("`clip`", clip=clip)
 
 
-def test_a_vae_with_other_latents(output):  # noqa: F811
+def test_a_vae_with_other_latents(output):
     vae = make_vae()
     vae.encode = lambda pixels: torch.zeros(len(pixels), 16, 8, 8)
     refuse("`vae` is not that of a Stable Diffusion 1.x model", vae=vae)
 
 
 @pytest.mark.parametrize("prefix", ["../outside", "loras/../../outside", "/tmp/outside", "", "loras/", "loras/.."])
-def test_prefixes_that_lead_nowhere(output, prefix):  # noqa: F811
+def test_prefixes_that_lead_nowhere(output, prefix):
     refuse("filename_prefix", filename_prefix=prefix)
     assert not (output.parent / "outside").exists()
     assert files(output, "**/*.safetensors") == []
 
 
-def test_a_prefix_below_a_file(output):  # noqa: F811
+def test_a_prefix_below_a_file(output):
     (output / "loras").write_text("a file where a folder should be")
     refuse("filename_prefix", filename_prefix="loras/StyO/idl")
 
 
-def test_a_folder_that_cannot_be_written(output, monkeypatch):  # noqa: F811
+def test_a_folder_that_cannot_be_written(output, monkeypatch):
     def denied(**_):
         raise PermissionError(13, "Permission denied")
 
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_written(output, monkeypatch):  # noqa: F811
     refuse("cannot be written to .Permission denied.")
 
 
-def test_a_disk_that_is_too_small(output, monkeypatch):  # noqa: F811
+def test_a_disk_that_is_too_small(output, monkeypatch):
     monkeypatch.setattr(output_files.shutil, "disk_usage", lambda _: _Usage(1000))
     refuse("GB left and this training writes up to")
 
@@ -134,13 +134,13 @@ class _Usage:
         self.free = free
 
 
-def test_a_prefix_outside_loras_is_saved_and_logged(output, caplog):  # noqa: F811
+def test_a_prefix_outside_loras_is_saved_and_logged(output, caplog):
     run(filename_prefix="elsewhere/idl", steps=1)
     assert files(output, "**/*.safetensors") == ["elsewhere/idl_00001_.safetensors"]
     assert "LoRA loaders list files below loras/ only" in caplog.text
 
 
-def test_a_good_run_follows_a_bad_one(output):  # noqa: F811
+def test_a_good_run_follows_a_bad_one(output):
     values = inputs(steps=1)
     with pytest.raises(ValueError, match="nan"):
         run_inputs({**values, "source_image": [torch.full((1, 64, 64, 3), float("nan"))]})
@@ -161,6 +161,6 @@ def test_sockets_are_the_contract():
     assert rate.round <= 1e-8
 
 
-def test_files_of_a_run_are_listed_by_lora_loaders(output):  # noqa: F811
+def test_files_of_a_run_are_listed_by_lora_loaders(output):
     run(steps=1)
     assert folder_paths.get_filename_list("loras") == ["StyO/idl_00001_.safetensors"]

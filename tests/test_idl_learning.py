@@ -1,7 +1,7 @@
 """What a training is for: each prompt learns its own image and not the others."""
 
 import torch
-from idl_runs import inputs, one_thread, output, run_inputs  # noqa: F401
+from idl_runs import inputs, run_inputs
 from styo.training.prompts import Prompts
 
 DRAWS = 24
@@ -45,7 +45,7 @@ def loss_matrix(model, clip, vae):
     return torch.stack(rows)
 
 
-def test_each_prompt_learns_its_own_image(output):  # noqa: F811
+def test_each_prompt_learns_its_own_image(output):
     values = inputs(steps=STEPS, learning_rate=2e-3, **PICTURES)
     model, clip, vae = values["model"][0], values["clip"][0], values["vae"][0]
     for parameter in vae.first_stage_model.quant_conv.parameters():

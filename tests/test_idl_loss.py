@@ -1,8 +1,8 @@
-"""The parts of Equation 1: noise as ComfyUI adds it, prompts of different lengths, images, draws."""
+"""The parts of equation 4: noise as ComfyUI adds it, prompts of different lengths, images, draws."""
 
 import pytest
 import torch
-from idl_runs import one_thread, picture  # noqa: F401
+from idl_runs import picture
 from styo.bridge.unet_copy import copy_unet, eps_theta
 from styo.training.data import draw, to_square
 from styo.training.losses import add_noise, stack_contexts, triple_reconstruction_loss

@@ -11,7 +11,7 @@ from pathlib import Path
 import comfy.model_management
 import pytest
 import torch
-from idl_runs import files, inputs, load, one_thread, output, run, run_inputs, same  # noqa: F401
+from idl_runs import files, inputs, load, run, run_inputs, same
 from styo.bridge import unet_copy
 from styo.bridge.progress import TrainingProgress
 from styo.training import safetensors_file
@@ -58,7 +58,7 @@ def uninterrupted(**changes):
 @pytest.mark.parametrize(
     "changes", [{}, {"method": "lora", "precision": "fp16", "train_text_encoder": True}], ids=["full", "lora_fp16_text"]
 )
-def test_killed_between_two_saves_it_ends_with_the_same_weights(output, caplog, changes):  # noqa: F811
+def test_killed_between_two_saves_it_ends_with_the_same_weights(output, caplog, changes):
     changes = {"steps": 7, "save_every": 2, **changes}
     tests = Path(__file__).parent
     folders = [str(tests), str(tests.parent / "scripts")]
@@ -75,7 +75,7 @@ def test_killed_between_two_saves_it_ends_with_the_same_weights(output, caplog, 
     assert files(output, "styo_training/*") == []
 
 
-def test_cancel_stops_at_once_and_resumes(output, caplog):  # noqa: F811
+def test_cancel_stops_at_once_and_resumes(output, caplog):
     three_steps = run(steps=3, filename_prefix="loras/short/idl")[2]
     expected, expected_loss = uninterrupted(steps=6)
     with cancel_at(3):
@@ -89,13 +89,13 @@ def test_cancel_stops_at_once_and_resumes(output, caplog):  # noqa: F811
     assert loss == expected_loss
 
 
-def test_cancel_before_the_first_step_leaves_no_files(output):  # noqa: F811
+def test_cancel_before_the_first_step_leaves_no_files(output):
     with cancel_at(0):
         run()
     assert files(output, "**/*.safetensors") == []
 
 
-def test_other_inputs_start_over(output, caplog):  # noqa: F811
+def test_other_inputs_start_over(output, caplog):
     with cancel_at(2):
         run(steps=3)
     with caplog.at_level(logging.INFO):
@@ -103,7 +103,7 @@ def test_other_inputs_start_over(output, caplog):  # noqa: F811
     assert "going on" not in caplog.text
 
 
-def test_fewer_steps_than_are_done_lose_nothing(output):  # noqa: F811
+def test_fewer_steps_than_are_done_lose_nothing(output):
     with cancel_at(3):
         run(steps=6)
     state = output / files(output, "styo_training/*")[0]
@@ -114,7 +114,7 @@ def test_fewer_steps_than_are_done_lose_nothing(output):  # noqa: F811
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "foreign"])
-def test_a_damaged_state_is_moved_aside_and_training_starts_over(output, caplog, damage):  # noqa: F811
+def test_a_damaged_state_is_moved_aside_and_training_starts_over(output, caplog, damage):
     with cancel_at(2):
         run(steps=3)
     state = output / files(output, "styo_training/*")[0]
@@ -143,7 +143,7 @@ def test_a_save_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_non_finite_loss_keeps_the_last_good_weights(output, monkeypatch):  # noqa: F811
+def test_a_non_finite_loss_keeps_the_last_good_weights(output, monkeypatch):
     good = run(steps=3, filename_prefix="loras/good/idl")[2]
     eps_theta, calls = unet_copy.eps_theta, []
 
@@ -163,7 +163,7 @@ def test_a_non_finite_loss_keeps_the_last_good_weights(output, monkeypatch):  # 
     assert same(load(output / files(output, "loras/StyO/*")[0]), good)
 
 
-def test_a_good_run_follows_a_failed_one(output, monkeypatch):  # noqa: F811
+def test_a_good_run_follows_a_failed_one(output, monkeypatch):
     values = inputs()
     with monkeypatch.context() as broken:
         broken.setattr(unet_copy, "eps_theta", lambda *_: lambda z_t, *_: z_t * float("nan"))

@@ -10,15 +10,13 @@ import numpy
 import pytest
 import safetensors
 import torch
-from idl_runs import (  # noqa: F401
+from idl_runs import (
     DEFAULTS,
     files,
     images,
     inputs,
     load,
     lora_loader,
-    one_thread,
-    output,
     patched,
     picture,
     run,
@@ -51,14 +49,14 @@ def with_lora(model, seed=5):
     return comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)[0]
 
 
-def test_same_seed_same_weights_other_seed_other_weights(output):  # noqa: F811
+def test_same_seed_same_weights_other_seed_other_weights(output):
     first, again, other = (run(seed=seed, filename_prefix=f"loras/{i}/idl")[2] for i, seed in enumerate((0, 0, 1)))
     assert same(first, again)
     assert not same(first, other)
 
 
 @pytest.mark.parametrize("changes", METHODS)
-def test_everything_the_user_had_stays_as_it_is(output, changes):  # noqa: F811
+def test_everything_the_user_had_stays_as_it_is(output, changes):
     values = inputs(**changes)
     patchers = (values["model"][0], values["clip"][0].patcher, values["vae"][0].patcher)
     pictures = {name: [batch.clone() for batch in values[name]] for name in images()}
@@ -80,7 +78,7 @@ def test_everything_the_user_had_stays_as_it_is(output, changes):  # noqa: F811
 
 
 @pytest.mark.parametrize("changes", METHODS)
-def test_lora_loader_gives_the_models_of_the_node(output, caplog, changes):  # noqa: F811
+def test_lora_loader_gives_the_models_of_the_node(output, caplog, changes):
     values = inputs(**changes)
     model, clip, weights, _ = run_inputs(values)
     assert files(output) == ["loras/StyO/idl_00001_.safetensors"]
@@ -102,7 +100,7 @@ def test_lora_loader_gives_the_models_of_the_node(output, caplog, changes):  # n
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("changes", [{}, {"method": "lora", "train_text_encoder": True}])
-def test_half_precision_models_train_as_their_float32_copies(output, dtype, changes):  # noqa: F811
+def test_half_precision_models_train_as_their_float32_copies(output, dtype, changes):
     half, clip = make_model(dtype=dtype), make_clip(dtype=dtype)
     whole, whole_clip = make_model(), make_clip()
     whole.model.load_state_dict(
@@ -114,7 +112,7 @@ def test_half_precision_models_train_as_their_float32_copies(output, dtype, chan
     assert same(a, b)
 
 
-def test_a_users_lora_is_trained_on_top_of(output):  # noqa: F811
+def test_a_users_lora_is_trained_on_top_of(output):
     model = with_lora(make_model())
     merged = make_model()
     for key, weight in patched(model).items():
@@ -127,14 +125,14 @@ def test_a_users_lora_is_trained_on_top_of(output):  # noqa: F811
     torch.testing.assert_close(patched(trained[0])[f"{key}.weight"], expected, rtol=0, atol=1e-6)
 
 
-def test_models_loaded_under_inference_mode_can_be_trained(output):  # noqa: F811
+def test_models_loaded_under_inference_mode_can_be_trained(output):
     with torch.inference_mode():
         values = inputs(model=make_model(), clip=make_clip(), train_text_encoder=True)
         values["source_image"] = [picture(1)]
     assert same(run_inputs(values)[2], run(train_text_encoder=True, filename_prefix="loras/other/idl")[2])
 
 
-def test_the_file_says_how_it_came_about(output):  # noqa: F811
+def test_the_file_says_how_it_came_about(output):
     prompts = Prompts(style_repeats=2, subject="face")
     model = make_model()
     model.cached_patcher_init = (
@@ -154,7 +152,7 @@ def test_the_file_says_how_it_came_about(output):  # noqa: F811
     assert metadata["modelspec.architecture"] == "stable-diffusion-v1/lora"
 
 
-def test_names_are_unique_and_nothing_is_overwritten(output):  # noqa: F811
+def test_names_are_unique_and_nothing_is_overwritten(output):
     run(seed=0, steps=2, save_every=1)
     first = (output / "loras/StyO/idl_00001_.safetensors").read_bytes()
     run(seed=1, steps=2, save_every=1)
@@ -168,7 +166,7 @@ def test_names_are_unique_and_nothing_is_overwritten(output):  # noqa: F811
     assert files(output, "styo_training/*") == []
 
 
-def test_saves_on_the_way_are_usable(output):  # noqa: F811
+def test_saves_on_the_way_are_usable(output):
     values = inputs(steps=3, save_every=2)
     run_inputs(values)
     run(steps=2, filename_prefix="loras/short/idl")
@@ -179,7 +177,7 @@ def test_saves_on_the_way_are_usable(output):  # noqa: F811
     lora_loader(values["model"][0], values["clip"][0], "StyO/idl_step00002_00001_.safetensors")
 
 
-def test_a_finished_training_is_not_repeated(output, caplog):  # noqa: F811
+def test_a_finished_training_is_not_repeated(output, caplog):
     first = run()
     with caplog.at_level(logging.INFO):
         again = run()
@@ -203,18 +201,18 @@ def test_a_finished_training_is_not_repeated(output, caplog):  # noqa: F811
     ],
     ids=["portrait_landscape", "rgba_gray", "small_and_several", "list_of_auxiliaries"],
 )
-def test_images_of_every_kind_are_taken(output, pictures):  # noqa: F811
+def test_images_of_every_kind_are_taken(output, pictures):
     assert len(run(steps=1, **pictures)[3]["loss"]) == 1
 
 
-def test_without_auxiliary_images_it_says_so_and_trains_two_terms(output, caplog):  # noqa: F811
+def test_without_auxiliary_images_it_says_so_and_trains_two_terms(output, caplog):
     with caplog.at_level(logging.WARNING):
         two = run(**images(auxiliary=0))[3]["loss"][0]
     assert "without the auxiliary term" in caplog.text
     assert two / 2 == pytest.approx(run()[3]["loss"][0] / 3, rel=0.1)
 
 
-def test_prompts_of_different_lengths_train_together(output):  # noqa: F811
+def test_prompts_of_different_lengths_train_together(output):
     assert (
         len(run(steps=1, prompts=Prompts(style_repeats=8, content_repeats=8), train_text_encoder=True)[3]["loss"]) == 1
     )
@@ -235,7 +233,7 @@ def test_the_trainable_text_encoder_encodes_as_clip_text_encode(layer, subject):
             )
 
 
-def test_clip_skip_trains_only_the_layers_it_leaves(output):  # noqa: F811
+def test_clip_skip_trains_only_the_layers_it_leaves(output):
     clip = make_clip()
     clip.clip_layer(-2)
     weights = run(clip=clip, train_text_encoder=True)[2]
@@ -243,7 +241,7 @@ def test_clip_skip_trains_only_the_layers_it_leaves(output):  # noqa: F811
     assert not any("encoder.layers.1." in key for key in weights)
 
 
-def test_progress_reaches_the_page(output, monkeypatch):  # noqa: F811
+def test_progress_reaches_the_page(output, monkeypatch):
     import comfy.utils
     import server
 
@@ -264,7 +262,7 @@ def test_progress_reaches_the_page(output, monkeypatch):  # noqa: F811
     assert bar[-1] == (2, 2)
 
 
-def test_the_vae_is_not_asked_for_all_images_at_once(output):  # noqa: F811
+def test_the_vae_is_not_asked_for_all_images_at_once(output):
     vae, sizes = make_vae(), []
     encode = vae.encode
     vae.encode = lambda pixels: sizes.append(len(pixels)) or encode(pixels)

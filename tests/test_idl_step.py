@@ -1,8 +1,8 @@
-"""The optimizer's steps are those of autograd on Equation 1 and torch's Adam, whatever is trained."""
+"""The optimizer's steps are those of autograd on equation 4 and torch's Adam, whatever is trained."""
 
 import pytest
 import torch
-from idl_runs import DEFAULTS, files, images, inputs, load, one_thread, output, patched, run, run_inputs, same  # noqa: F401
+from idl_runs import DEFAULTS, files, images, inputs, load, patched, run, run_inputs, same
 from styo.bridge import unet_copy
 from styo.bridge.learner import Learner
 from styo.training.optimizer import BackwardAdam
@@ -44,8 +44,8 @@ def clip_reference(weights, ids):
     return norm(x, (channels,), *both("final_layer_norm"))
 
 
-def equation_1(unet, parameters, contexts, latents, sigmas, generator):
-    """Equation 1 on one draw: three forward passes, three means of squares, one sum."""
+def equation_4(unet, parameters, contexts, latents, sigmas, generator):
+    """Equation 4 on one draw: three forward passes, three means of squares, one sum."""
     picks = [int(torch.randint(len(z), (), generator=generator)) for z in latents]
     ts = torch.randint(1000, (3,), generator=generator)
     noises = torch.randn((3, *latents[0].shape[1:]), generator=generator)
@@ -106,7 +106,7 @@ def reference(method, train_text_encoder):
     for _ in range(STEPS):
         contexts = [clip_reference(text, prompt)[None] for prompt in ids]
         adam.zero_grad()
-        equation_1(unet, parameters, contexts, latents, sigmas, generator).backward()
+        equation_4(unet, parameters, contexts, latents, sigmas, generator).backward()
         slopes = {name: float(leaf.grad.abs().max()) for name, leaf in leaves.items()}
         adam.step()
     changes = {name: leaf.detach() - (0 if ".lora_" in name else before[name]) for name, leaf in leaves.items()}
@@ -125,7 +125,7 @@ def file_name(name):
 
 @pytest.mark.parametrize("method", ["full", "cross_attention", "lora"])
 @pytest.mark.parametrize("train_text_encoder", [False, True])
-def test_steps_are_adam_on_the_gradient_of_equation_1(output, method, train_text_encoder):  # noqa: F811
+def test_steps_are_adam_on_the_gradient_of_equation_4(output, method, train_text_encoder):
     _, _, weights, _ = run(method=method, train_text_encoder=train_text_encoder)
     expected = reference(method, train_text_encoder)
     assert weights.keys() - {key for key in weights if key.endswith(".alpha")} == expected.keys()
@@ -138,7 +138,7 @@ def test_steps_are_adam_on_the_gradient_of_equation_1(output, method, train_text
 
 
 @pytest.mark.parametrize("changes", [{}, {"method": "lora"}, {"train_text_encoder": True}])
-def test_gradient_checkpointing_takes_the_same_steps(output, changes):  # noqa: F811
+def test_gradient_checkpointing_takes_the_same_steps(output, changes):
     plain = run(**changes, filename_prefix="loras/plain/idl")[2]
     recomputed = run(**changes, gradient_checkpointing=True, filename_prefix="loras/recomputed/idl")[2]
     assert same(plain, recomputed)
@@ -196,7 +196,7 @@ class Twin:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
-def test_the_file_and_the_returned_model_move_as_fp32_adam_does(output, monkeypatch, precision):  # noqa: F811
+def test_the_file_and_the_returned_model_move_as_fp32_adam_does(output, monkeypatch, precision):
     twins, move = {}, Learner.to
 
     def watched(learner, device):
@@ -219,7 +219,7 @@ def test_the_file_and_the_returned_model_move_as_fp32_adam_does(output, monkeypa
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
-def test_a_half_precision_model_moves_at_the_papers_rate(output, precision, stored):  # noqa: F811
+def test_a_half_precision_model_moves_at_the_papers_rate(output, precision, stored):
     weights = run_inputs(
         inputs(
             model=make_model(dtype=stored),

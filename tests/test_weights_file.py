@@ -6,7 +6,7 @@ import folder_paths
 import pytest
 import safetensors.torch
 import torch
-from idl_runs import one_thread, output, patched, run, same  # noqa: F401
+from idl_runs import patched, run, same
 from styo.nodes.weights import StyOLoadWeights
 from styo.training.prompts import Prompts
 from tiny import make_clip, make_model
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def file(output, trained):  # noqa: F811
+def file(output, trained):
     """A weights file among the loras."""
     path = output / "loras" / "styo.safetensors"
     path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""What a training step sees: square images, and the random draws of Equation 1."""
+"""What a training step sees: square images, and the random draws of equation 4."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def to_square(image: torch.Tensor, resolution: int) -> torch.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """One sample for each term of Equation 1: latents ``z`` and noise ``eps`` [N, 4, h, w], timesteps ``t`` [N]."""
+    """One sample for each term of equation 4: latents ``z`` and noise ``eps`` [N, 4, h, w], timesteps ``t`` [N]."""
 
     z: torch.Tensor
     t: torch.Tensor
@@ -37,7 +37,7 @@ class Draw:
 
 
 def draw(latents: list[torch.Tensor], timesteps: int, generator: torch.Generator) -> Draw:
-    """One draw of Equation 1's expectations: for each term one of ``latents`` [n_i, 4, h, w], t uniform, eps ~ N(0, I).
+    """One draw of equation 4's expectations: for each term one of ``latents`` [n_i, 4, h, w], t uniform, eps ~ N(0, I).
 
     All chance comes from ``generator`` (CPU), so that every device trains on the same draws.
     """

@@ -1,4 +1,4 @@
-"""The triple reconstruction loss of StyO (arXiv 2303.03231, Equation 1)."""
+"""The triple reconstruction loss of StyO (arXiv 2303.03231, equation 4)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def triple_reconstruction_loss(
     c: torch.Tensor,
     sigmas: torch.Tensor,
 ) -> torch.Tensor:
-    """StyO (arXiv 2303.03231), Equation 1: ||eps - eps_theta(z_t, t, c)||^2 of source, target and auxiliary, added up.
+    """StyO (arXiv 2303.03231), equation 4: ||eps - eps_theta(z_t, t, c)||^2 of source, target and auxiliary, added up.
 
-    Each norm is a mean over a latent's values. One row a term: ``z`` and ``eps`` [N, 4, h, w], ``t`` [N] indices into
-    ``sigmas`` [T], ``c`` [N, tokens, channels].
+    The paper prints norms without a square; latent diffusion's, which it follows, have one. Each is a mean over a
+    latent's values. One row a term: ``z`` and ``eps`` [N, 4, h, w], ``t`` [N] indices into ``sigmas`` [T], ``c``
+    [N, tokens, channels].
     """
     z_t = add_noise(z, eps, sigmas[t])
     return ((eps - eps_theta(z_t, t, c)) ** 2).mean(dim=(1, 2, 3)).sum()

@@ -41,7 +41,7 @@ def cached(folder: Path) -> Path:
     path = folder / f"random-sd15-{version}" / NAME
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         save_file(weights(), partial)
         os.replace(partial, path)
     return path

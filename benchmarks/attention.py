@@ -4,7 +4,7 @@ On a GPU: SD1.5's shape with random weights, 512x512, 50 DDIM steps, guidance 7.
 On a CPU: a 320-channel mini of it at 256x256 and one step in fp32.
 """
 
-import launch
+from shared import launch
 
 
 def arguments():
@@ -21,7 +21,7 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here)
     device = launch.start(options)
-    from attention_rows import measure_costs, measure_growth, measure_passes
+    from attention_cost.rows import measure_costs, measure_growth, measure_passes
 
     measure = measure_growth if options.sweep else measure_costs if options.costs else measure_passes
     measure(options, device)

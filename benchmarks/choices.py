@@ -1,6 +1,6 @@
 """Ways the pack could do its work, each against the way it does: what was tried before something was kept."""
 
-import launch
+from shared import launch
 
 
 def arguments():
@@ -13,6 +13,6 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here)
     device = launch.start(options)
-    from choice_rows import measure_choices
+    from tried.rows import measure_choices
 
     measure_choices(options, device)

@@ -1,6 +1,6 @@
 """What the pack adds to ComfyUI's start, and to a graph that has none of its nodes."""
 
-import launch
+from shared import launch
 
 
 def arguments():
@@ -13,6 +13,6 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here)
     device = launch.start(options)
-    from import_rows import measure_imports
+    from start_up.rows import measure_imports
 
     measure_imports(options, device)

@@ -1,20 +1,19 @@
 """Make the network that the portrait benchmark reads pictures with: render portraits of all styles, train on them.
 
-Takes about twenty-five minutes of one core and writes benchmarks/portrait_reader.safetensors, where the benchmark
-looks for it; with --quick it writes to demo_output.
+Takes about twenty-five minutes of one core and writes the reader.safetensors that
+the benchmark reads; with --quick it writes to demo_output.
 """
 
 from pathlib import Path
 
-import launch
-from command_line import positive
+from shared import launch
 
 
 def arguments():
     parser = launch.basic_options(__doc__)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where the network goes instead")
-    parser.add_argument("--pictures", type=positive, default=20_000, help="portraits to train on")
-    parser.add_argument("--epochs", type=positive, default=8, help="how often each is seen")
+    parser.add_argument("--pictures", type=launch.positive, default=20_000, help="portraits to train on")
+    parser.add_argument("--epochs", type=launch.positive, default=8, help="how often each is seen")
     parser.set_defaults(device="cpu")
     options = parser.parse_args()
     if options.pictures < 64:
@@ -26,8 +25,8 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here, peer=None)
     launch.start(options)
-    from portrait_reading import PATH
-    from reader_training import make
+    from portrait_quality.reader_training import make
+    from portrait_quality.reading import PATH
 
     folder = PATH.parent
     if options.quick:

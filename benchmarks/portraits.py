@@ -6,18 +6,18 @@ and by simpler means. What is finished is kept in demo_output/portraits; a stopp
 
 import os
 
-import launch
-from command_line import positive
+from shared import launch
 
 
 def arguments():
     parser = launch.common_options(__doc__)
     parser.add_argument("--tuning", action="store_true", help="on the set that settings are chosen on")
     help_ = "the first so many of the thirty triples only"
-    parser.add_argument("--triples", type=positive, metavar="N", help=help_)
+    parser.add_argument("--triples", type=launch.positive, metavar="N", help=help_)
     parser.add_argument("--no-ablations", action="store_true", help="StyO and its baselines only")
-    parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes, each of --threads threads")
-    parser.add_argument("--steps", type=positive, help="training steps, to try the benchmark itself")
+    help_ = "processes, each of --threads threads"
+    parser.add_argument("--workers", type=launch.positive, default=os.cpu_count(), help=help_)
+    parser.add_argument("--steps", type=launch.positive, help="training steps, to try the benchmark itself")
     parser.set_defaults(threads=1)
     options = parser.parse_args()
     if options.triples == 1:
@@ -29,6 +29,6 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here, peer=None)
     device = launch.start(options)
-    from portrait_bench import measure_portraits
+    from portrait_quality.bench import measure_portraits
 
     measure_portraits(options, device)

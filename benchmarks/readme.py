@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from summary import summary
-from tables import tables
+from shared.summary import summary
+from shared.tables import tables
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"

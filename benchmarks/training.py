@@ -4,7 +4,7 @@ On a GPU: SD1.5's shape with random weights, 512 px, bf16 and fp16, and 400 step
 On a CPU: a 320-channel mini of it at 128 px, fp32 and bf16, and a few steps end to end.
 """
 
-import launch
+from shared import launch
 
 
 def arguments():
@@ -17,6 +17,6 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here)
     device = launch.start(options)
-    from training_rows import measure_training
+    from training_cost.rows import measure_training
 
     measure_training(options, device)

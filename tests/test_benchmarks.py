@@ -3,16 +3,15 @@
 import re
 import types
 
-import counted_memory
-import import_rows
-import measure
 import pytest
 import readme
-import report
 import torch
-from measure import LiveBytes, Meter, Ratio, interval
-from phases import REST, Phases
-from tables import markdown, megabytes, verdict
+from shared import measure, report
+from shared.measure import LiveBytes, Meter, Ratio, interval
+from shared.tables import markdown, megabytes, verdict
+from start_up import rows as import_rows
+from training_cost import counted_memory
+from training_cost.phases import REST, Phases
 
 RESULTS = readme.results()
 

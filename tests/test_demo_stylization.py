@@ -6,13 +6,13 @@ All of it in styles that the model knows, on people it does not.
 import numpy as np
 import pytest
 import torch
-from colour_transfer import transfer_colours
 from comfy.model_sampling import ModelSamplingDiscrete
-from portrait_attention import columns_moved
-from portrait_metrics import pixel_error
-from portrait_passes import Parts, Passes, train
-from portrait_recipe import RECIPE
-from portrait_triples import Task
+from portrait_quality.attention import columns_moved
+from portrait_quality.colour_transfer import transfer_colours
+from portrait_quality.metrics import pixel_error
+from portrait_quality.passes import Parts, Passes, train
+from portrait_quality.recipe import RECIPE
+from portrait_quality.triples import Task
 from styo.demo.held_out import PRETRAINING_FAMILIES, TUNING_SEED, identity
 from styo.demo.portraits import Content, Pose, Style, render
 from styo.demo.pretraining.captions import Captions

@@ -5,21 +5,19 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import launch
 import numpy as np
-import portrait_metrics
-import portrait_reading
-import portrait_tables
 import pytest
-from colour_transfer import transfer_colours
-from portrait_attention import face
-from portrait_recipe import RECIPE
-from portrait_rows import COMPONENTS, MAIN, MEASURES, SETTINGS, SHIPPED_ROW, Row
-from portrait_runs import Run, made_with
-from portrait_statistics import mean_and_interval
-from portrait_trainings import COMPONENT_TRIPLES, DREAMBOOTH, FULL, SETTING_TRIPLES, UNTRAINED, trainings
-from portrait_triples import TRIPLES, tasks
+from portrait_quality import metrics, reading, tables
+from portrait_quality.attention import face
+from portrait_quality.colour_transfer import transfer_colours
+from portrait_quality.intervals import mean_and_interval
+from portrait_quality.recipe import RECIPE
+from portrait_quality.rows import COMPONENTS, MAIN, MEASURES, SETTINGS, SHIPPED_ROW, Row
+from portrait_quality.runs import Run, made_with
+from portrait_quality.trainings import COMPONENT_TRIPLES, DREAMBOOTH, FULL, SETTING_TRIPLES, UNTRAINED, trainings
+from portrait_quality.triples import TRIPLES, tasks
 from scipy import stats
+from shared import launch
 from skimage.color import rgb2lab
 from styo.demo import weights
 from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, stranger
@@ -29,10 +27,10 @@ from styo.demo.portraits.style import AMOUNTS
 WORKFLOW = Path(__file__).resolve().parent.parent / "example_workflows" / "styo_demo.json"
 EVALUATION, TUNING = tasks(), tasks(tuning=True)
 DISTANCES = (
-    portrait_metrics.pixel_error,
-    portrait_metrics.blended_error,
-    portrait_metrics.colour_distance,
-    portrait_metrics.texture_distance,
+    metrics.pixel_error,
+    metrics.blended_error,
+    metrics.colour_distance,
+    metrics.texture_distance,
 )
 
 
@@ -136,13 +134,13 @@ def test_a_distance_is_0_for_equal_pictures_and_grows(distance, task):
 
 def test_similarity_is_1_for_equal_pictures_and_falls(task):
     picture = task.ground_truth[0].numpy()
-    assert portrait_metrics.similarity(picture, picture) == pytest.approx(1)
-    assert portrait_metrics.similarity(picture, picture[:, ::-1]) < 0.9
+    assert metrics.similarity(picture, picture) == pytest.approx(1)
+    assert metrics.similarity(picture, picture[:, ::-1]) < 0.9
 
 
 def test_colours_do_not_depend_on_their_places(task):
     picture = task.ground_truth[0].numpy()
-    assert portrait_metrics.colour_distance(picture, picture[::-1]) == pytest.approx(0, abs=1e-6)
+    assert metrics.colour_distance(picture, picture[::-1]) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_interval_is_that_of_a_mean_over_triples():
@@ -172,18 +170,16 @@ def test_the_face_holds_the_eyes_and_not_the_corners(task):
 
 
 def test_an_amount_that_does_nothing_counts_as_none():
-    none, less = (
-        portrait_reading.truth(Content(Identity(beard=beard), Pose()), Style(neon=beard)) for beard in (-0.1, -0.9)
-    )
+    none, less = (reading.truth(Content(Identity(beard=beard), Pose()), Style(neon=beard)) for beard in (-0.1, -0.9))
     assert (none == less).all()
 
 
 def test_groups_are_parts_of_the_numbers_in_their_order(task):
     content, style = task.triple.source, task.triple.style
-    numbers = portrait_reading.truth(content, style)
-    parts = [portrait_reading.group(numbers, name) for name in portrait_reading.GROUPS]
+    numbers = reading.truth(content, style)
+    parts = [reading.group(numbers, name) for name in reading.GROUPS]
     assert (np.concatenate(parts) == numbers).all()
-    amounts = (portrait_reading.CONTENT_AMOUNTS, AMOUNTS)
+    amounts = (reading.CONTENT_AMOUNTS, AMOUNTS)
     for part, parameters, clipped in zip(parts[:2], (content, style), amounts, strict=True):
         named = zip(parameters.FIELDS, parameters.vector, strict=True)
         assert part.tolist() == [max(value, 0) if name in clipped else value for name, value in named]
@@ -192,21 +188,21 @@ def test_groups_are_parts_of_the_numbers_in_their_order(task):
 
 
 def test_what_the_network_says_tells_the_numbers():
-    true = np.stack([portrait_reading.truth(*portrait) for portrait in portraits(20, EVALUATION_FAMILIES)])
-    said = portrait_reading.to_outputs(true)
-    assert said.shape == (20, portrait_reading.OUTPUTS)
-    assert portrait_reading.apart(portrait_reading.from_outputs(said), true).max() < 1e-6
-    at = portrait_reading.HUES
+    true = np.stack([reading.truth(*portrait) for portrait in portraits(20, EVALUATION_FAMILIES)])
+    said = reading.to_outputs(true)
+    assert said.shape == (20, reading.OUTPUTS)
+    assert reading.apart(reading.from_outputs(said), true).max() < 1e-6
+    at = reading.HUES
     beyond = true.copy()
     true[:, at], beyond[:, at] = 0.999, -0.999
-    assert np.abs(portrait_reading.to_outputs(beyond) - portrait_reading.to_outputs(true)).max() < 0.01
+    assert np.abs(reading.to_outputs(beyond) - reading.to_outputs(true)).max() < 0.01
 
 
 def test_the_reader_reads_what_it_claims():
-    reader, metadata = portrait_reading.load()
+    reader, metadata = reading.load()
     claimed = json.loads(metadata["landmark_error_pixels"])["held-out families"]
     people = portraits(60, EVALUATION_FAMILIES)
-    true = np.stack([portrait_reading.truth(*portrait) for portrait in people])
+    true = np.stack([reading.truth(*portrait) for portrait in people])
     read = reader.read(np.stack([render(*portrait) for portrait in people]))
     assert reader.landmark_error(read, true).mean() < 1.3 * claimed
     others = np.roll(true, 1, axis=0)
@@ -215,14 +211,14 @@ def test_the_reader_reads_what_it_claims():
     fields = {"content": Content.FIELDS, "style": Style.FIELDS}
     counted = json.loads(metadata["counted"])
     for group, names in fields.items():
-        flags = portrait_reading.group(reader.counted, group)
+        flags = reading.group(reader.counted, group)
         assert counted[group] == [name for name, flag in zip(names, flags, strict=True) if flag]
 
 
 def test_hues_are_compared_around_the_circle():
-    reader, _ = portrait_reading.load()
+    reader, _ = reading.load()
     at = len(Content.FIELDS) + Style.FIELDS.index("light_hue")
-    true = np.zeros((3, sum(portrait_reading.GROUPS.values())), np.float32)
+    true = np.zeros((3, sum(reading.GROUPS.values())), np.float32)
     read = true.copy()
     true[:, at], read[:, at] = -0.95, (-0.85, 0.95, 0.0)
     near, across, far = reader.error(read, true, "style")
@@ -230,8 +226,8 @@ def test_hues_are_compared_around_the_circle():
 
 
 def test_the_readers_file_is_small():
-    assert portrait_reading.PATH.stat().st_size < 1e6
-    assert sum(w.numel() for w in portrait_reading.load()[0].network.parameters()) <= 400_000
+    assert reading.PATH.stat().st_size < 1e6
+    assert sum(w.numel() for w in reading.load()[0].network.parameters()) <= 400_000
 
 
 def made_up_row(name, *values):
@@ -239,7 +235,7 @@ def made_up_row(name, *values):
 
 
 def test_differences_are_how_much_more_a_row_has_than_styo_as_shipped():
-    table = portrait_tables.differences([made_up_row("other", 0.5, 0.7), made_up_row(SHIPPED_ROW, 0.25, 0.45)])
+    table = tables.differences([made_up_row("other", 0.5, 0.7), made_up_row(SHIPPED_ROW, 0.25, 0.45)])
     assert [row[0] for row in table] == ["", "other"]
     assert table[1][1] == "+0.250 (+0.250 .. +0.250)"
 
@@ -249,7 +245,7 @@ def test_the_loss_matrix_has_prompts_as_rows_and_pictures_as_columns():
         return {name: SimpleNamespace(numbers={"losses": losses}) for name in "01"}
 
     trained = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.2]]
-    table = portrait_tables.losses({UNTRAINED: run(np.ones((3, 3)).tolist()), FULL: run(trained)})
+    table = tables.losses({UNTRAINED: run(np.ones((3, 3)).tolist()), FULL: run(trained)})
     head, target = table[0], table[2]
     assert target[0] == "target" and target[head.index("source, trained")] == "0.4000"
     margins = table[-1]
@@ -262,7 +258,7 @@ def test_a_run_is_done_anew_for_another_recipe_model_device_or_picture(task, tmp
     longer = dataclasses.replace(full, recipe=dataclasses.replace(RECIPE, steps=RECIPE.steps + 1))
     moved = dataclasses.replace(task, triple=EVALUATION[1].triple)
     now, another = made_with("cpu"), made_with("cuda")
-    monkeypatch.setattr(weights, "PATH", portrait_reading.PATH)
+    monkeypatch.setattr(weights, "PATH", reading.PATH)
     retrained = made_with("cpu")
     monkeypatch.undo()
     assert made_with("cpu") == now
@@ -278,5 +274,5 @@ def test_the_published_figures_are_of_the_shipped_model_reader_and_recipe():
     assert published["recipe"] == dataclasses.asdict(RECIPE)
     assert published["triples"] == [task.name for task in EVALUATION]
     assert published["figures"].keys() == {MAIN, COMPONENTS, SETTINGS}
-    for name, path in (("model", weights.PATH), ("reader", portrait_reading.PATH)):
+    for name, path in (("model", weights.PATH), ("reader", reading.PATH)):
         assert weights.digest(path).startswith(published["environment"][name]), name

@@ -8,16 +8,16 @@ import importlib.util
 from collections.abc import Callable
 from importlib import metadata
 
-import column_choices
-import eight_bit
-import report
 import torch
-import training_choices
-from attention_rows import DTYPES
+from attention_cost.rows import DTYPES
 from comfy.ldm.modules.attention import optimized_attention
-from measure import Meter, Ratio
-from tables import verdict
-from training_rows import Bench, Case
+from shared import report
+from shared.measure import Meter, Ratio
+from shared.tables import verdict
+from training_cost.rows import Bench, Case
+
+from . import columns, eight_bit
+from . import training as ways_to_train
 
 UPDATE_GOAL = 1e-3
 """The part of the weights' change that a training may lose to rounding."""
@@ -61,10 +61,10 @@ def _columns(options, meter: Meter) -> dict:
     times = 1 if options.quick else 20
     for positions, width in _sizes(options):
         dtype = DTYPES["fp16" if meter.device == "cuda" else "fp32"]
-        q, k, _ = column_choices.random_qkv(1, positions, width, meter.device, dtype)
-        for name, way in column_choices.WAYS.items():
-            torch.testing.assert_close(way(q, k), column_choices.kept(q, k), rtol=1e-2, atol=1e-3)
-            works = [_repeated(functools.partial(work, q, k), times) for work in (way, column_choices.kept)]
+        q, k, _ = columns.random_qkv(1, positions, width, meter.device, dtype)
+        for name, way in columns.WAYS.items():
+            torch.testing.assert_close(way(q, k), columns.kept(q, k), rtol=1e-2, atol=1e-3)
+            works = [_repeated(functools.partial(work, q, k), times) for work in (way, columns.kept)]
             ratio = _compared(options, meter, *works)
             rows.append(report.row(f"{name}, N={positions}, d={width}", "softmax of the transposed map (kept)", ratio))
     return {"Reading 7 columns, 20 times": rows}
@@ -74,7 +74,7 @@ def _batch(options, meter: Meter) -> dict:
     rows = []
     times = 1 if options.quick else 20
     for positions, width in _sizes(options):
-        batch = column_choices.GuidanceBatch(
+        batch = columns.GuidanceBatch(
             positions, width, meter.device, DTYPES["fp16" if meter.device == "cuda" else "fp32"]
         )
         torch.testing.assert_close(batch.together(), batch.apart(), rtol=1e-2, atol=1e-3)
@@ -89,8 +89,8 @@ def _training(options, meter: Meter) -> dict:
     rows = []
     case = Case("full", "bf16" if meter.device == "cuda" else "fp32", False)
     kept_peak = bench.peak_bytes(bench.ours, case)
-    for name in training_choices.WAYS:
-        change = functools.partial(training_choices.Changed, name, bench.model, bench.settings(case), meter.device)
+    for name in ways_to_train.WAYS:
+        change = functools.partial(ways_to_train.Changed, name, bench.model, bench.settings(case), meter.device)
         peaks = {"ours_peak_bytes": bench.peak_bytes(lambda _, change=change: change(), case)}
         works = [functools.partial(training.steps, bench.steps_a_run) for training in (change(), bench.ours(case))]
         rows.append(report.row(name, "kept", _compared(options, meter, *works), peer_peak_bytes=kept_peak, **peaks))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 
 import numpy as np
-from portrait_losses import TERMS
-from portrait_rows import MEASURES, SHIPPED_ROW, Row
-from portrait_runs import Run
-from portrait_statistics import mean_and_interval
-from portrait_trainings import FULL, UNTRAINED
+
+from .intervals import mean_and_interval
+from .losses import TERMS
+from .rows import MEASURES, SHIPPED_ROW, Row
+from .runs import Run
+from .trainings import FULL, UNTRAINED
 
 Table = list[list[str]]
 

@@ -11,10 +11,11 @@ import functools
 from collections.abc import Callable, Sequence
 
 import torch
-from comfy_passes import Sampling
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0
-from sd15 import Conditionings
+from shared.sd15 import Conditionings
+
+from .comfy_passes import Sampling
 
 MOST_SUMMED_POSITIONS = 32**2
 

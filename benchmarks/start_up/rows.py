@@ -9,15 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import launch
-import report
-import sd15
 import torch
-from measure import Meter
+from shared import launch, report, sd15
+from shared.measure import Meter
+from shared.tables import verdict
 from styo.nodes.attention import StyOAttentionCapture
 from styo.nodes.prompts import StyOEncodePrompts
 from styo.training.prompts import Prompts
-from tables import verdict
 
 import nodes
 

@@ -10,9 +10,12 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from measure import Meter, Ratio
-from tables import tables, verdict
 
+from .measure import Meter, Ratio
+from .tables import tables, verdict
+
+LINE = 300
+"""Characters that a line of a result holds, if one row does not need more."""
 PACKAGES = ("torch", "diffusers", "accelerate")
 
 
@@ -68,10 +71,22 @@ def _driver() -> str:
         return "unknown"
 
 
+def compact(value, indent: str = "") -> str:
+    """JSON with a line for each list or object that holds no other, so for each row of a table."""
+    inner = list(value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+    if not any(isinstance(part, dict | list) for part in inner) or len(json.dumps(value)) <= LINE:
+        return json.dumps(value)
+    deeper = indent + " "
+    names = [f"{json.dumps(name)}: " for name in value] if isinstance(value, dict) else [""] * len(inner)
+    lines = [f"{deeper}{name}{compact(part, deeper)}" for name, part in zip(names, inner, strict=True)]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return "\n".join([opening, ",\n".join(lines), indent + closing])
+
+
 def publish(result: dict, name: str, folder: Path):
     """Print a result's tables and write it to ``name``.json in ``folder``."""
     print("\n" + tables(result))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    path.write_text(compact(result) + "\n", "utf-8")
     print(f"Written to {path}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import report
-import sd15
 import torch
 from comfy.ldm.modules.attention import optimized_attention
-from comfy_passes import ComfyPasses, Sampling
-from measure import Meter
-from p2p_passes import P2PPasses
-from peer_unet import to_diffusers
-from tables import megabytes, verdict
+from shared import report, sd15
+from shared.measure import Meter
+from shared.peer_unet import to_diffusers
+from shared.tables import megabytes, verdict
+
+from .comfy_passes import ComfyPasses, Sampling
+from .p2p_passes import P2PPasses
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 INJECT, CAPTURE, P2P = "inject", "capture", "p2p"

@@ -8,18 +8,16 @@ import multiprocessing
 import sys
 
 import comfyui_version
-import launch
-import portrait_pictures
-import portrait_reading
-import portrait_tables
-import report
-from measure import Meter
-from portrait_recipe import RECIPE
-from portrait_rows import COMPONENTS, MAIN, PICTURES_BESIDE, SHIPPED_ROW, Judge, tables_of_rows
-from portrait_runs import Run, carry_out, made_with
-from portrait_trainings import FULL, QUICK_TRIPLES, trainings
-from portrait_triples import TRIPLES, tasks
+from shared import launch, report
+from shared.measure import Meter
 from styo.demo import weights
+
+from . import pictures, reading, tables
+from .recipe import RECIPE
+from .rows import COMPONENTS, MAIN, PICTURES_BESIDE, SHIPPED_ROW, Judge, tables_of_rows
+from .runs import Run, carry_out, made_with
+from .trainings import FULL, QUICK_TRIPLES, trainings
+from .triples import TRIPLES, tasks
 
 WORK = launch.ROOT / "demo_output" / "portraits"
 PACKAGES = ("torch", "scikit-image")
@@ -29,8 +27,8 @@ SHEET = 12
 
 def measure_portraits(options, device: str):
     """Carry out what is not done yet, then measure all pictures and write tables, plane and sheet."""
-    if not portrait_reading.PATH.is_file():
-        sys.exit(f"{portrait_reading.PATH} is missing: make it with `python benchmarks/portrait_reader.py`.")
+    if not reading.PATH.is_file():
+        sys.exit(f"{reading.PATH} is missing: make it with `python benchmarks/portrait_reader.py`.")
     recipe = dataclasses.replace(RECIPE, steps=options.steps) if options.steps else RECIPE
     chosen = tasks(options.tuning)[: options.triples][: QUICK_TRIPLES if options.quick else None]
     common = made_with(comfyui_version.__version__, device, str(options.threads))
@@ -40,22 +38,22 @@ def measure_portraits(options, device: str):
     }
     _carry_out([run for by_task in runs.values() for run in by_task.values()], options)
 
-    judge = Judge(portrait_reading.load()[0])
+    judge = Judge(reading.load()[0])
     rows = tables_of_rows(judge, runs, chosen)
-    tables = {}
+    shown = {}
     for title, part in rows.items():
         triples = f"{len(part[0].first)} triples"
-        tables[f"{title}: {triples}"] = portrait_tables.results(part)
-        tables[f"{title}, difference to {SHIPPED_ROW}: {triples}"] = portrait_tables.differences(part)
-    tables |= {
-        "Loss of every picture under every prompt": portrait_tables.losses(runs),
-        "Attention on the content columns": portrait_tables.attention(runs),
-        f"Seconds, --threads {options.threads}": portrait_tables.seconds(runs),
+        shown[f"{title}: {triples}"] = tables.results(part)
+        shown[f"{title}, difference to {SHIPPED_ROW}: {triples}"] = tables.differences(part)
+    shown |= {
+        "Loss of every picture under every prompt": tables.losses(runs),
+        "Attention on the content columns": tables.attention(runs),
+        f"Seconds, --threads {options.threads}": tables.seconds(runs),
     }
     partial = options.quick or options.no_ablations or options.steps or len(chosen) < TRIPLES
     name = "portraits" + "-tuning" * options.tuning + "-partial" * bool(partial)
     environment = report.environment(Meter(device), recipe.precision, PACKAGES)
-    files = {"model": weights.PATH, "reader": portrait_reading.PATH}
+    files = {"model": weights.PATH, "reader": reading.PATH}
     digests = {name: weights.digest(path)[:10] for name, path in files.items()}
     result = {
         "command": _command(options),
@@ -63,14 +61,14 @@ def measure_portraits(options, device: str):
         "recipe": dataclasses.asdict(recipe),
         "triples": [task.name for task in chosen],
         "seeds": runs[FULL][chosen[0].name].training.seeds,
-        "figures": {title: portrait_tables.figures(part) for title, part in rows.items()},
-        "values": {title: portrait_tables.values(part) for title, part in rows.items()},
-        "tables": tables,
+        "figures": {title: tables.figures(part) for title, part in rows.items()},
+        "values": {title: tables.values(part) for title, part in rows.items()},
+        "tables": shown,
     }
     report.publish(result, f"{name}-{device}", options.output)
-    portrait_pictures.plane(rows, options.output / f"{name}-{device}-plane.png")
-    shown = {row.name: row for row in (*rows.get(COMPONENTS, ()), *rows[MAIN]) if row.name not in PICTURES_BESIDE}
-    portrait_pictures.sheet(chosen[:SHEET], list(shown.values()), options.output / f"{name}-{device}-sheet.jpg")
+    pictures.plane(rows, options.output / f"{name}-{device}-plane.png")
+    on_sheet = {row.name: row for row in (*rows.get(COMPONENTS, ()), *rows[MAIN]) if row.name not in PICTURES_BESIDE}
+    pictures.sheet(chosen[:SHEET], list(on_sheet.values()), options.output / f"{name}-{device}-sheet.jpg")
 
 
 def _command(options) -> str:

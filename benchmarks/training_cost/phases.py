@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from unittest import mock
 
-from measure import Meter
+from shared.measure import Meter
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 OPTIMIZER, REST = "optimizer", "rest"

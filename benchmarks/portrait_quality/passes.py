@@ -6,8 +6,7 @@ import dataclasses
 import functools
 
 import torch
-from output_folder import temporary_output
-from portrait_recipe import Recipe
+from shared.output_folder import temporary_output
 from styo.bridge.demo_model import load_demo_model
 from styo.bridge.idl import learn
 from styo.bridge.learner import Inputs
@@ -16,6 +15,8 @@ from styo.nodes.inversion import StyOInvertSource
 from styo.nodes.prompts import StyOEncodePrompts
 
 import nodes
+
+from .recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)

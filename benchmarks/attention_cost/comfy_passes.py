@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-import dense_hook
 import torch
-from sd15 import Conditionings
+from shared.sd15 import Conditionings
 from styo.bridge.capture import maps_of
 from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject
 
 import nodes
+
+from . import dense_hook
 
 SEED = 5
 

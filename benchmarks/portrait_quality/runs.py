@@ -9,23 +9,24 @@ import os
 import time
 from pathlib import Path
 
-import launch
 import numpy as np
 import torch
 from PIL import Image
-from portrait_attention import columns_moved, content_attention
-from portrait_losses import loss_matrix
-from portrait_passes import Parts, Passes, train
-from portrait_trainings import DREAMBOOTH, FULL, Training
-from portrait_triples import Task
+from shared import launch
 from styo.demo import weights
 from styo.demo.portraits import features
+
+from .attention import columns_moved, content_attention
+from .losses import loss_matrix
+from .passes import Parts, Passes, train
+from .trainings import DREAMBOOTH, FULL, Training
+from .triples import Task
 
 DENOISE = 0.6
 """How much of sampling image to image goes through."""
 NUMBERS = "numbers.json"
 PACKAGES = ("styo_attention", "training", "bridge", "nodes", "demo")
-MODULES = ("portrait_runs", "portrait_passes", "portrait_losses", "portrait_attention")
+MODULES = ("runs", "passes", "losses", "attention")
 """Code that a run's pictures and numbers come from."""
 KINDS = (("fcc", True), ("free", False))
 """Stylization with the source's attention maps, and free of them; the latter only for the full training."""
@@ -70,7 +71,7 @@ class Run:
 def made_with(*more: str) -> str:
     """What a run's results come from beside its recipe: a digest of the code and the weights, and ``more``."""
     code = [path for package in PACKAGES for path in sorted((launch.ROOT / package).rglob("*.py"))]
-    code += [launch.ROOT / "benchmarks" / f"{name}.py" for name in MODULES]
+    code += [Path(__file__).with_name(f"{name}.py") for name in MODULES]
     digests = [weights.digest(path) for path in (*code, weights.PATH)]
     return hashlib.sha256(repr((digests, torch.__version__, more)).encode()).hexdigest()
 

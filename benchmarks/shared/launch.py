@@ -10,10 +10,11 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from command_line import positive  # noqa: F401  (the commands take it from here)
+
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 PEER = "diffusers"
-sys.path.append(str(ROOT / "scripts"))
 
 
 def basic_options(description: str) -> argparse.ArgumentParser:

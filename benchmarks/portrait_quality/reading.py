@@ -16,7 +16,7 @@ from styo.demo.portraits.style import AMOUNTS
 from styo.demo.shapes import RESOLUTION
 from torch import nn
 
-PATH = Path(__file__).with_name("portrait_reader.safetensors")
+PATH = Path(__file__).with_name("reader.safetensors")
 LANDMARKS = tuple(features(Content.from_vector(np.zeros(len(Content.FIELDS))), Style()))
 GROUPS = {"content": len(Content.FIELDS), "style": len(Style.FIELDS), "landmarks": 2 * len(LANDMARKS)}
 """Numbers that are read, by group and in this order; landmarks as x and y in 0..1."""

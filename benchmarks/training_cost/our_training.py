@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import sd15
 import torch
-from output_folder import temporary_output
+from shared import sd15
+from shared.output_folder import temporary_output
 from styo.bridge.idl import learn
 from styo.bridge.learner import Encoded, Inputs, Learner
 from styo.bridge.unet_copy import training_sigmas

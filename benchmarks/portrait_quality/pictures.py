@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
-from portrait_rows import FULL_ROW, Row
-from portrait_statistics import mean_and_interval
-from portrait_triples import Task
+
+from .intervals import mean_and_interval
+from .rows import FULL_ROW, Row
+from .triples import Task
 
 SIDE, MARGIN, HEAD = 104, 4, 34
 """Pixels of the sheet: a picture's side, the gap between two, and the height of the captions."""

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from portrait_reading import GROUPS, HUES, Network, Reader, apart, from_outputs, group, to_outputs, truth
 from styo.demo.held_out import HELD_OUT_FAMILIES, stranger
 from styo.demo.portraits import FAMILIES, Content, Pose, Style, render
 from styo.demo.portraits.style import PROPORTIONS
 from styo.demo.shapes import RESOLUTION
 from tqdm.auto import trange
+
+from .reading import GROUPS, HUES, Network, Reader, apart, from_outputs, group, to_outputs, truth
 
 BATCH = 64
 LEARNING_RATE = 2e-3

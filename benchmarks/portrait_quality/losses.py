@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from portrait_passes import Passes
 from styo.bridge import unet_copy
 from styo.training.losses import add_noise
+
+from .passes import Passes
 
 TERMS = ("source", "target", "auxiliary")
 TIMESTEPS = 20

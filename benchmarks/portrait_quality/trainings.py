@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from portrait_recipe import Recipe
-from portrait_triples import TRIPLES
+from .recipe import Recipe
+from .triples import TRIPLES
 
 SEEDS = (1, 2, 3)
 """Of the noise that passes start from; the inverted source starts from its own, and is sampled once."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from unittest import mock
 
 import torch
-from our_training import OurTraining
 from styo.bridge import learner, unet_copy
+from training_cost.our_training import OurTraining
 
 LEARNER = "styo.bridge.learner"
 

@@ -6,14 +6,15 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import portrait_metrics
 import torch
-from colour_transfer import transfer_colours
-from portrait_passes import Parts
-from portrait_reading import Reader, truth
-from portrait_runs import Run
-from portrait_trainings import DREAMBOOTH, FULL, NO_AUXILIARY, NO_NEGATORS
-from portrait_triples import Task
+
+from . import metrics
+from .colour_transfer import transfer_colours
+from .passes import Parts
+from .reading import Reader, truth
+from .runs import Run
+from .trainings import DREAMBOOTH, FULL, NO_AUXILIARY, NO_NEGATORS
+from .triples import Task
 
 MAIN, COMPONENTS, SETTINGS = "Results", "Without one component", "Repeats and methods"
 FULL_ROW, SHIPPED_ROW = "StyO", "StyO, source inverted"
@@ -73,14 +74,14 @@ class Judge:
         true = truth(task.triple.source, task.triple.style)
         read = self._reader.read(pictures)
         values = {
-            "pixels": [portrait_metrics.pixel_error(picture, right) for picture in pictures],
-            "blended": [portrait_metrics.blended_error(picture, right) for picture in pictures],
-            "ssim": [portrait_metrics.similarity(picture, right) for picture in pictures],
+            "pixels": [metrics.pixel_error(picture, right) for picture in pictures],
+            "blended": [metrics.blended_error(picture, right) for picture in pictures],
+            "ssim": [metrics.similarity(picture, right) for picture in pictures],
             "content": self._reader.error(read, true, "content"),
             "landmarks": self._reader.landmark_error(read, true),
             "style": self._reader.error(read, true, "style"),
-            "colour": [portrait_metrics.colour_distance(picture, target) for picture in pictures],
-            "texture": [portrait_metrics.texture_distance(picture, target) for picture in pictures],
+            "colour": [metrics.colour_distance(picture, target) for picture in pictures],
+            "texture": [metrics.texture_distance(picture, target) for picture in pictures],
         }
         return {name: float(np.mean(numbers)) for name, numbers in values.items()}
 

@@ -6,10 +6,10 @@ CPU's rules, and what a kernel needs only within itself is not seen.
 
 from __future__ import annotations
 
-import sd15
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-from measure import LiveBytes
+from shared import sd15
+from shared.measure import LiveBytes
 from styo.bridge import unet_copy
 from styo.training.data import Draw
 from styo.training.losses import triple_reconstruction_loss
@@ -41,8 +41,9 @@ def ours(method: str, dtype: torch.dtype, checkpointing: bool, shape: sd15.Shape
 
 def peer(method: str, dtype: torch.dtype, checkpointing: bool, shape: sd15.Shape = sd15.REAL, side: int = 64) -> int:
     """Peak bytes of the diffusers loop; its optimizer is the fused one, which needs the least."""
-    from dreambooth_loop import DreamBoothLoop
-    from peer_unet import empty_unet
+    from shared.peer_unet import empty_unet
+
+    from .dreambooth_loop import DreamBoothLoop
 
     with FakeTensorMode(), LiveBytes() as live:
         latents, contexts = torch.randn(1, 4, side, side), torch.randn(1, sd15.TOKENS, sd15.CONTEXT)

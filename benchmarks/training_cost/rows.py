@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 import gc
 
-import counted_memory
-import report
-import sd15
 import torch
-from dreambooth_loop import DreamBoothLoop
-from measure import Meter
-from our_training import OurTraining, end_to_end, picture_inputs, random_inputs
-from peer_unet import to_diffusers
-from phases import OPTIMIZER, REST, Phases
+from shared import report, sd15
+from shared.measure import Meter
+from shared.peer_unet import to_diffusers
+from shared.tables import megabytes, verdict
 from styo.bridge import learner
 from styo.bridge.learner import DTYPES
 from styo.training.settings import Settings
-from tables import megabytes, verdict
+
+from . import counted_memory
+from .dreambooth_loop import DreamBoothLoop
+from .our_training import OurTraining, end_to_end, picture_inputs, random_inputs
+from .phases import OPTIMIZER, REST, Phases
 
 PEER = "DreamBooth loop, diffusers"
 FUSED_PEER = "the same with fused AdamW"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables import markdown
+from .tables import markdown
 
 STORE = "Prompt-to-Prompt store, diffusers"
 LOOP = "DreamBooth loop, diffusers"

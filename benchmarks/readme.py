@@ -1,4 +1,4 @@
-"""Write the committed results into the two READMEs, each between its two marks."""
+"""Write the committed results into the benchmarks' README and the page on use, each between its two marks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.tables import tables
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
-PROJECT_README = HERE.parent / "README.md"
+USING = HERE.parent / "docs/using.md"
 NOT_MEASURED = "Not measured yet.\n"
 
 
@@ -40,7 +40,7 @@ def with_summary(text: str) -> str:
 
 def main():
     """Fill both."""
-    for path, fill in ((README, with_tables), (PROJECT_README, with_summary)):
+    for path, fill in ((README, with_tables), (USING, with_summary)):
         path.write_text(fill(path.read_text("utf-8")), "utf-8")
 
 

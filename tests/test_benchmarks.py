@@ -213,7 +213,7 @@ def test_the_peers_compute_what_the_pack_computes(name):
 
 
 @pytest.mark.parametrize(
-    ("path", "fill"), [(readme.README, readme.with_tables), (readme.PROJECT_README, readme.with_summary)]
+    ("path", "fill"), [(readme.README, readme.with_tables), (readme.USING, readme.with_summary)]
 )
 def test_what_is_written_is_what_the_committed_results_say(path, fill):
     text = path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Help pages, translations and README say what the code says."""
+"""Help pages, translations, README and the pages of docs/ say what the code says."""
 
 import ast
 import asyncio
@@ -12,7 +12,8 @@ from styo.nodes.extension import StyOExtension
 from styo.training.prompts import Prompts
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text("utf-8")
+README = ROOT / "README.md"
+TROUBLESHOOTING, PAPER, STRUCTURE = (ROOT / f"docs/{name}.md" for name in ("troubleshooting", "paper", "structure"))
 PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 NODES = {
     schema.node_id: schema for schema in (node.GET_SCHEMA() for node in asyncio.run(StyOExtension().get_node_list()))
@@ -115,43 +116,73 @@ def test_no_translation_holds_message_syntax_of_the_frontend(language):
             assert not set(text) & set("{}@|")
 
 
-def section(title: str) -> str:
-    """A section of the README, with its subsections."""
-    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", README, re.M | re.S)[1]
+DOCS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text_of(page: Path) -> str:
+    """A page's Markdown."""
+    return page.read_text("utf-8")
+
+
+def headings(page: Path) -> set[str]:
+    """What a link may name on a page: its headings, as GitHub writes them."""
+    lines = re.findall(r"^#+ (.+)$", text_of(page), re.M)
+    return {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in lines}
+
+
+def section(page: Path, title: str) -> str:
+    """A section of a page, with its subsections."""
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text_of(page), re.M | re.S)[1]
 
 
 @pytest.mark.parametrize("command", ["python scripts/demo.py", "python scripts/test.py"])
 def test_the_readme_gives_each_command_a_line_to_copy(command):
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", README, re.M | re.S)
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text_of(README), re.M | re.S)
     assert any(command in block.splitlines() for block in blocks)
 
 
 def test_the_readme_explains_every_node():
-    (rows,) = tables(section("The graph"))
+    (rows,) = tables(section(README, "The nodes"))
     assert {re.search(r"\*\*(.+?)\*\*", row)[1] for row in rows} == {schema.display_name for schema in NODES.values()}
 
 
-def test_the_readme_links_only_to_what_exists():
-    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)|src=\"([^\"]+)\"", README):
-        assert (ROOT / "".join(target)).exists(), "".join(target)
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+def test_a_page_links_only_to_what_exists(page):
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)|src=\"([^\"]+)\"", text_of(page)):
+        path, _, heading = "".join(target).partition("#")
+        place = page.parent / path if path else page
+        assert place.exists(), target
+        assert not heading or heading in headings(place), target
+
+
+def test_the_readme_leads_to_every_page():
+    for page in set(DOCS) - {README}:
+        assert f"]({page.relative_to(ROOT).as_posix()})" in text_of(README)
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+def test_a_picture_is_told_in_words(page):
+    for picture in re.findall(r"<img [^>]+>|!\[.*?\]", text_of(page)):
+        words = re.search(r'alt="([^"]*)"|!\[(.*)\]', picture)
+        assert len("".join(filter(None, words.groups())).split()) > 5, picture
 
 
 def test_the_readme_clones_from_the_repository_of_the_metadata():
     repository = re.search(r'^Repository = "(.+)"', PROJECT, re.M)[1]
-    assert f"git clone {repository}`" in README
+    assert f"git clone {repository}`" in text_of(README)
 
 
-def test_the_readme_says_where_each_part_of_the_paper_stands():
-    (rows,) = tables(section("How the code is laid out"))
+def test_the_docs_say_where_each_part_of_the_paper_stands():
+    (rows,) = tables(section(PAPER, "Where the paper's parts stand"))
     for row in rows:
         path, name = re.findall(r"`([^`]+)`", row)
         tree = ast.parse((ROOT / path).read_text("utf-8"))
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
-def test_the_readme_says_what_each_module_is_for():
+def test_the_docs_say_what_each_module_is_for():
     folder, listed = "", set()
-    for line in section("How the code is laid out").splitlines():
+    for line in text_of(STRUCTURE).splitlines():
         if found := re.match(r"(\w+/) +\w|  (\w+\.py) +\w", line):
             folder = found[1] or folder
             listed |= {folder + found[2]} if found[2] else set()
@@ -201,8 +232,8 @@ def words(text: str) -> list[str]:
 
 
 def quotes() -> list[str]:
-    """Every message that the README's troubleshooting quotes: the code spans of its tables' first columns."""
-    rows = re.findall(r"^\| (.*)", section("Troubleshooting"), re.M)
+    """Every message that the troubleshooting page quotes: the code spans of its tables' first columns."""
+    rows = re.findall(r"^\| (.*)", text_of(TROUBLESHOOTING), re.M)
     spans = [span for row in rows for span in re.findall(r"(`+) ?(.+?) ?\1(?!`)", row.split(" | ")[0])]
     return [text for _, text in spans]
 

@@ -11,6 +11,7 @@ import torch
 from ..training import resume, safetensors_file
 from ..training.data import to_square
 from ..training.loop import LossHistory, NonFiniteLoss, train
+from ..training.smaller import advice
 from . import unet_copy
 from .learner import Encoded, Inputs, Learner, Result
 from .model_checks import require_sd15, require_sd15_clip
@@ -49,10 +50,7 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
         with torch.inference_mode(False), torch.enable_grad():
             return _train(inputs, Encoded(latents, tokens, contexts, sigmas), files, fingerprint, node_id)
     except torch.OutOfMemoryError:
-        raise RuntimeError(
-            "StyO ran out of memory: turn gradient_checkpointing on, lower resolution, or train only "
-            "cross_attention or lora."
-        ) from None
+        raise RuntimeError(f"StyO ran out of memory: {advice(inputs.settings)}.") from None
     finally:
         gc.collect()
         comfy.model_management.soft_empty_cache()
@@ -81,7 +79,7 @@ def _train(inputs: Inputs, encoded: Encoded, files: OutputFiles, fingerprint: st
         train(learner.loss_of_a_draw, optimizer, history, settings.steps, settings.save_every, save, progress)
     except NonFiniteLoss as stopped:
         raise NonFiniteLoss(
-            f"{stopped}: choose a lower learning_rate than {settings.learning_rate} or precision fp32 instead of "
+            f"{stopped}: choose a lower learning_rate than {settings.step_size} or precision fp32 instead of "
             f"{settings.precision}; the weights from before are saved at filename_prefix."
         ) from None
     finally:

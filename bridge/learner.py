@@ -108,7 +108,7 @@ class Learner:
         self._context = stack_contexts(self._encoded.contexts).to(device)
         if self._encoder is not None:
             self._encoder.to(device).set_clip_options({"execution_device": device})
-        return BackwardAdam(self._groups, self._settings.learning_rate, scale_loss=self._dtype == torch.float16)
+        return BackwardAdam(self._groups, self._settings.step_size, scale_loss=self._dtype == torch.float16)
 
     def loss_of_a_draw(self) -> torch.Tensor:
         """Equation 4 on one draw, all terms in one forward pass."""

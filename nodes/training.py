@@ -11,7 +11,6 @@ from ..training.settings import (
     MAX_SEED,
     MAX_STEPS,
     METHODS,
-    PAPER_LEARNING_RATE,
     PAPER_STEPS,
     PRECISIONS,
     RESOLUTION_STEP,
@@ -68,13 +67,13 @@ class StyOIDLTrain(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "learning_rate",
-                    default=PAPER_LEARNING_RATE,
-                    min=1e-9,
+                    default=0.0,
+                    min=0.0,
                     max=MAX_LEARNING_RATE,
                     step=1e-7,
                     round=1e-9,
-                    tooltip="Adam's step size: about how far a weight moves in a step. The default is the paper's: it "
-                    "trains all weights; lora usually wants 10 to 100 times as much.",
+                    tooltip="Adam's step size: about how far a weight moves in a step. 0: the method's own, which is "
+                    "1e-6 for full, as in the paper, 1e-5 for cross_attention and 1e-4 for lora.",
                 ),
                 io.Int.Input(
                     "seed",

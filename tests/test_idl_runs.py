@@ -262,6 +262,15 @@ def test_progress_reaches_the_page(output, monkeypatch):
     assert bar[-1] == (2, 2)
 
 
+@pytest.mark.parametrize(("method", "rate"), [("full", 1e-6), ("cross_attention", 1e-5), ("lora", 1e-4)])
+def test_learning_rate_0_is_the_methods_own_and_the_same_training(output, caplog, method, rate):
+    first = run(method=method, steps=2, learning_rate=0.0)
+    with caplog.at_level(logging.INFO):
+        assert same(first[2], run(method=method, steps=2, learning_rate=rate)[2])
+    assert "already finished" in caplog.text
+    assert not same(first[2], run(method=method, steps=2, learning_rate=rate * 1.01)[2])
+
+
 def test_the_vae_is_not_asked_for_all_images_at_once(output):
     vae, sizes = make_vae(), []
     encode = vae.encode

@@ -1,0 +1,67 @@
+"""Out of memory: the message names the next smaller choice, and following it leads to the smallest settings."""
+
+import dataclasses
+import random
+
+import pytest
+import torch
+from idl_runs import inputs, run_inputs
+from styo.bridge.learner import Learner
+from styo.training.settings import METHODS, PRECISIONS, Settings
+from styo.training.smaller import advice, next_smaller
+
+LARGEST = Settings(
+    method="full",
+    train_text_encoder=True,
+    rank=1024,
+    resolution=2048,
+    precision="fp32",
+    gradient_checkpointing=False,
+)
+
+
+def drawn(rng):
+    """Settings at random."""
+    return Settings(
+        method=rng.choice(METHODS),
+        precision=rng.choice(PRECISIONS),
+        train_text_encoder=rng.random() < 0.5,
+        gradient_checkpointing=rng.random() < 0.5,
+        rank=rng.randint(1, 1024),
+        resolution=64 * rng.randint(1, 32),
+    )
+
+
+def test_the_advice_can_be_followed_to_the_end():
+    rng = random.Random()
+    for settings in (LARGEST, Settings(), *(drawn(rng) for _ in range(50))):
+        for _ in range(20):
+            smaller = next_smaller(settings)
+            if smaller is None:
+                break
+            changed = [
+                f.name for f in dataclasses.fields(Settings) if getattr(settings, f.name) != getattr(smaller, f.name)
+            ]
+            assert len(changed) == 1 and f"is {changed[0]} " in advice(settings)
+            settings = smaller
+        assert "smallest settings" in advice(settings)
+        assert settings.method == "lora" and settings.gradient_checkpointing and not settings.train_text_encoder
+        assert settings.rank <= 16 and settings.resolution <= 256 and settings.precision != "fp32"
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({}, "gradient_checkpointing on instead of off"),
+        ({"gradient_checkpointing": True}, "precision bf16 instead of fp32"),
+        ({"gradient_checkpointing": True, "precision": "fp16"}, "method cross_attention instead of full"),
+        ({"gradient_checkpointing": True, "precision": "fp16", "method": "lora"}, "smallest settings"),
+    ],
+)
+def test_running_out_of_memory_names_the_next_smaller_choice(output, monkeypatch, changes, words):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Learner, "loss_of_a_draw", full)
+    with pytest.raises(RuntimeError, match=f"StyO ran out of memory: .*{words}"):
+        run_inputs(inputs(**changes))

@@ -9,7 +9,7 @@ import comfy.utils
 import server
 from tqdm.auto import tqdm
 
-from ..training.loop import LossHistory
+from ..training.history import LossHistory
 
 SECONDS_BETWEEN_TEXTS = 0.3
 RUNNING_MEAN = 20
@@ -30,10 +30,9 @@ class TrainingProgress:
         comfy.model_management.throw_exception_if_processing_interrupted()
         self._line.update(history.step - self._line.n)
         now = time.monotonic()
-        if history.newest() is not None and (now >= self._next_text or history.step == self._steps):
+        loss = history.recent(RUNNING_MEAN)
+        if loss is not None and (now >= self._next_text or history.step == self._steps):
             self._next_text = now + SECONDS_BETWEEN_TEXTS
-            recent = history.known()[-RUNNING_MEAN:]
-            loss = sum(recent) / len(recent)
             self._line.set_postfix(loss=f"{loss:.4f}", refresh=False)
             self._send_text(f"step {history.step} of {self._steps}, loss {loss:.4f}")
         self._bar.update_absolute(history.step)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from comfy.clip_model import CLIPLayer
 from comfy.sd1_clip import SD1ClipModel, gen_empty_tokens
@@ -79,7 +81,31 @@ def copy_text_encoder(clip) -> SD1ClipModel:
     return encoder.eval()
 
 
-def keep_token_rows(encoder: SD1ClipModel, prompts: list[dict[str, list]]) -> TokenRows:
+class TrainedTextEncoder:
+    """A trainable copy on ``device`` of ``clip``'s text encoder, for the prompts of a training."""
+
+    def __init__(self, clip, prompts: Sequence[dict[str, list]], device: torch.device):
+        self._encoder = copy_text_encoder(clip)
+        self._rows = keep_token_rows(self._encoder, prompts)
+        self.trained = select_trainable(self._encoder, prompts[0])
+        self._encoder.to(device).set_clip_options({"execution_device": device})
+
+    def __call__(self, tokens: dict[str, list]) -> torch.Tensor:
+        """The text embedding [1, 77 * chunks, channels] of ``tokens``, open to gradients."""
+        return encode(self._encoder, tokens)
+
+    @property
+    def missing(self) -> int:
+        """How many numbers of the token table are not here."""
+        return self._rows.missing
+
+    def whole_table(self, untrained: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The token table with its trained rows, by its name in a weights file."""
+        name = TEXT_ENCODERS + TOKEN_TABLE
+        return {name: self._rows.within(untrained(name))}
+
+
+def keep_token_rows(encoder: SD1ClipModel, prompts: Sequence[dict[str, list]]) -> TokenRows:
     """Leave of the encoder's token table only the rows that the tokens of ``prompts`` need, and return them."""
     ids = set(gen_empty_tokens(encoder.clip_l.special_tokens, 3))
     for token, *_ in (entry for tokens in prompts for chunk in tokens["l"] for entry in chunk):

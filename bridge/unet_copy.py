@@ -97,13 +97,13 @@ def checkpoint_blocks(unet: UNetModel):
 
 def eps_theta(
     unet: UNetModel, dtype: torch.dtype
-) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The noise prediction eps_theta(z_t, t, c) in float32, computed in ``dtype`` under autocast."""
+) -> Callable[[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]:
+    """The noise prediction eps_theta(z_t, t, c) in float32, computed in ``dtype`` under autocast; c by input name."""
 
-    def predict(z_t: torch.Tensor, t: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    def predict(z_t: torch.Tensor, t: torch.Tensor, condition: dict[str, torch.Tensor]) -> torch.Tensor:
         with autocast(z_t.device, dtype):
             options = {"optimized_attention_override": _torch_attention}
-            return unet(z_t, t.float(), context=c, transformer_options=options).float()
+            return unet(z_t, t.float(), **condition, transformer_options=options).float()
 
     return predict
 

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..bridge.idl import learn
-from ..bridge.learner import Inputs
+from ..bridge.training_inputs import Inputs
 from ..training.settings import (
     MAX_LEARNING_RATE,
     MAX_RANK,

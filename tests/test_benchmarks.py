@@ -212,9 +212,7 @@ def test_the_peers_compute_what_the_pack_computes(name):
     assert max(RESULTS[name]["agreement"].values()) < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("path", "fill"), [(readme.README, readme.with_tables), (readme.USING, readme.with_summary)]
-)
+@pytest.mark.parametrize(("path", "fill"), [(readme.README, readme.with_tables), (readme.USING, readme.with_summary)])
 def test_what_is_written_is_what_the_committed_results_say(path, fill):
     text = path.read_text("utf-8")
     assert fill(text) == text, "run benchmarks/readme.py"

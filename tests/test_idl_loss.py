@@ -29,7 +29,7 @@ def test_the_copy_predicts_the_noise_that_comfyui_predicts():
     sigma = sampling.sigmas[t]
     with torch.no_grad():
         denoised = model.model.apply_model(x, sigma, c_crossattn=c, transformer_options={})
-        predicted = eps_theta(copy_unet(model), torch.float32)(sampling.calculate_input(sigma, x), t, c)
+        predicted = eps_theta(copy_unet(model), torch.float32)(sampling.calculate_input(sigma, x), t, {"context": c})
     torch.testing.assert_close(predicted, (x - denoised) / sigma.view(-1, 1, 1, 1), rtol=1e-4, atol=1e-4)
 
 
@@ -42,8 +42,8 @@ def test_repeated_contexts_change_no_prediction():
     stacked = stack_contexts(contexts)
     assert stacked.shape == (3, 77 * 6, WIDTH)
     with torch.no_grad():
-        together = predict(z_t, t, stacked)
-        alone = torch.cat([predict(z_t[i : i + 1], t[i : i + 1], contexts[i]) for i in range(3)])
+        together = predict(z_t, t, {"context": stacked})
+        alone = torch.cat([predict(z_t[i : i + 1], t[i : i + 1], {"context": contexts[i]}) for i in range(3)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
@@ -53,8 +53,8 @@ def test_each_term_weighs_the_same():
     for term in range(3):
         wrong = torch.zeros((3, 4, 8, 8))
         wrong[term] = 2.0
-        loss = triple_reconstruction_loss(lambda *_, w=wrong: w, z, torch.tensor([0, 1, 2]), eps, None, sigmas)
-        assert float(loss) == 4.0
+        losses = triple_reconstruction_loss(lambda *_, w=wrong: w, z, torch.tensor([0, 1, 2]), eps, {}, sigmas)
+        assert losses.tolist() == [4.0 if term == own else 0.0 for own in range(3)]
 
 
 def test_draws_take_every_image_every_timestep_and_unit_noise():

@@ -250,13 +250,13 @@ def test_progress_reaches_the_page(output, monkeypatch):
     monkeypatch.setattr(server.PromptServer, "instance", fake, raising=False)
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, *_, **__: bar.append((value, total)))
     from styo.bridge.progress import TrainingProgress
-    from styo.training.loop import LossHistory
+    from styo.training.history import LossHistory
 
-    history = LossHistory(2, torch.device("cpu"))
+    history = LossHistory(2, ["source", "target"], torch.device("cpu"))
     progress = TrainingProgress(2, 0, "12")
-    for loss in (1.0, 2.0):
+    for terms in ([0.25, 0.75], [0.5, 1.5]):
         progress(history)
-        history.append(torch.tensor(loss))
+        history.append(torch.tensor(terms))
     progress(history)
     assert sent[-1] == ("step 2 of 2, loss 1.5000", "12")
     assert bar[-1] == (2, 2)

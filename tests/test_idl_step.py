@@ -3,8 +3,7 @@
 import pytest
 import torch
 from idl_runs import DEFAULTS, files, images, inputs, load, patched, run, run_inputs, same
-from styo.bridge import unet_copy
-from styo.bridge.learner import Learner
+from styo.bridge import idl, unet_copy
 from styo.training.optimizer import BackwardAdam
 from styo.training.prompts import Prompts
 from styo.training.weights import trained_weights
@@ -197,15 +196,15 @@ class Twin:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 def test_the_file_and_the_returned_model_move_as_fp32_adam_does(output, monkeypatch, precision):
-    twins, move = {}, Learner.to
+    twins, adams = {}, []
 
-    def watched(learner, device):
-        for name, parameter in learner.trained.items():
-            twins[name] = Twin(parameter, lambda: optimizer.loss_scale())
-        optimizer = move(learner, device)
-        return optimizer
+    def watched(groups, *args, **kwargs):
+        for name, parameter in (entry for group in groups.values() for entry in group.items()):
+            twins[name] = Twin(parameter, lambda: adams[0].loss_scale())
+        adams.append(BackwardAdam(groups, *args, **kwargs))
+        return adams[0]
 
-    monkeypatch.setattr(Learner, "to", watched)
+    monkeypatch.setattr(idl, "BackwardAdam", watched)
     values = inputs(precision=precision, steps=5, learning_rate=1e-6)
     returned = patched(run_inputs(values)[0])
     saved = load(output / files(output)[0])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+
+CONTEXT = "context"
+"""Name of the text embedding among the inputs of a UNet."""
 
 
 def add_noise(z: torch.Tensor, eps: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -15,21 +18,27 @@ def add_noise(z: torch.Tensor, eps: torch.Tensor, sigma: torch.Tensor) -> torch.
 
 
 def triple_reconstruction_loss(
-    eps_theta: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    eps_theta: Callable[[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]], torch.Tensor],
     z: torch.Tensor,
     t: torch.Tensor,
     eps: torch.Tensor,
-    c: torch.Tensor,
+    condition: dict[str, torch.Tensor],
     sigmas: torch.Tensor,
 ) -> torch.Tensor:
-    """StyO (arXiv 2303.03231), equation 4: ||eps - eps_theta(z_t, t, c)||^2 of source, target and auxiliary, added up.
+    """StyO (arXiv 2303.03231), equation 4: ||eps - eps_theta(z_t, t, c)||^2 of source, target and auxiliary, [N].
 
-    The paper prints norms without a square; latent diffusion's, which it follows, have one. Each is a mean over a
-    latent's values. One row a term: ``z`` and ``eps`` [N, 4, h, w], ``t`` [N] indices into ``sigmas`` [T], ``c``
-    [N, tokens, channels].
+    Their sum is the loss. The paper prints norms without a square; latent diffusion's, which it follows, have one. Each
+    is a mean over a latent's values. One row a term: ``z`` and ``eps`` [N, 4, h, w], ``t`` [N] indices into ``sigmas``
+    [T]; ``condition`` is what ``eps_theta`` reads of c, by name.
     """
     z_t = add_noise(z, eps, sigmas[t])
-    return ((eps - eps_theta(z_t, t, c)) ** 2).mean(dim=(1, 2, 3)).sum()
+    return ((eps - eps_theta(z_t, t, condition)) ** 2).mean(dim=(1, 2, 3))
+
+
+def stack_conditions(conditions: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """One batch of N rows of conditions, each of one row; the text embeddings [1, L_i, channels] get one length."""
+    columns = {name: [condition[name] for condition in conditions] for name in conditions[0]}
+    return {name: stack_contexts(rows) if name == CONTEXT else torch.cat(rows) for name, rows in columns.items()}
 
 
 def stack_contexts(contexts: list[torch.Tensor]) -> torch.Tensor:

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from . import safetensors_file
-from .optimizer import BackwardAdam
+from .loop import Training
 
 SAMPLES_PER_TENSOR = 64
 STATE_FORMAT = {"styo.state": "1"}
-GENERATOR, LOSSES = "generator", "losses"
+GENERATOR, LOSSES, TERMS = "generator", "losses", "terms"
 
 
 class StateIsFurther(ValueError):
@@ -46,26 +46,27 @@ class Fingerprint:
         return self._digest.hexdigest()
 
 
-def save_state(path: Path, optimizer: BackwardAdam, generator: torch.Generator, losses: list[float]):
+def save_state(path: Path, training: Training):
     """Replace the state at ``path`` in one move."""
-    tensors = optimizer.state()
-    tensors[GENERATOR] = generator.get_state()
-    tensors[LOSSES] = torch.tensor(losses)
+    tensors = training.optimizer.state()
+    tensors[GENERATOR] = training.learner.generator.get_state()
+    tensors[LOSSES] = training.history.known()
+    tensors[TERMS] = training.history.known_terms()
     safetensors_file.write(path, tensors, STATE_FORMAT)
 
 
-def load_state(path: Path, optimizer: BackwardAdam, generator: torch.Generator, steps: int) -> list[float]:
-    """Go on from the state at ``path``: returns the losses of the steps done, none if there is no state to go on from.
+def load_state(path: Path, training: Training, steps: int):
+    """Let ``training`` go on from the state at ``path``, if there is one to go on from.
 
     A damaged state is moved aside, which is logged; one that is past ``steps`` raises StateIsFurther.
     """
     if not path.exists():
-        return []
+        return
     try:
         tensors, metadata = safetensors_file.read(path)
         if metadata != STATE_FORMAT:
             raise KeyError("styo.state")
-        losses = tensors[LOSSES].tolist()
+        losses = tensors[LOSSES]
         if len(losses) > steps:
             raise StateIsFurther(
                 f"steps is {steps}, but this training was stopped at step {len(losses)}: set steps to {len(losses)} or "
@@ -73,14 +74,14 @@ def load_state(path: Path, optimizer: BackwardAdam, generator: torch.Generator, 
             )
         generator_state = tensors[GENERATOR]
         torch.Generator().set_state(generator_state)
-        optimizer.load_state(tensors)
+        training.optimizer.load_state(tensors)
+        training.history.restore(losses, tensors.get(TERMS))
     except (safetensors_file.DamagedFile, KeyError, RuntimeError, TypeError) as error:
         aside = path.with_suffix(".damaged")
         path.replace(aside)
         logging.warning(
             "StyO: the saved state cannot be used (%s); it is now %s, and training starts over.", error, aside
         )
-        return []
-    generator.set_state(generator_state)
+        return
+    training.learner.generator.set_state(generator_state)
     logging.info("StyO: going on from step %d, saved in %s.", len(losses), path)
-    return losses

@@ -35,5 +35,6 @@ def loss_matrix(passes: Passes, images: dict[str, torch.Tensor]) -> np.ndarray:
                 c = conditioning[0][0].expand(TIMESTEPS, -1, -1)
                 for z in latents:
                     z_t = add_noise(z.expand_as(eps), eps, sigmas[t])
-                    losses[row, column] += float((eps - eps_theta(z_t, t, c)).square().mean()) / len(latents)
+                    predicted = eps_theta(z_t, t, {"context": c})
+                    losses[row, column] += float((eps - predicted).square().mean()) / len(latents)
     return losses

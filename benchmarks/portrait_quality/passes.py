@@ -9,7 +9,7 @@ import torch
 from shared.output_folder import temporary_output
 from styo.bridge.demo_model import load_demo_model
 from styo.bridge.idl import learn
-from styo.bridge.learner import Inputs
+from styo.bridge.training_inputs import Inputs
 from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject
 from styo.nodes.inversion import StyOInvertSource
 from styo.nodes.prompts import StyOEncodePrompts

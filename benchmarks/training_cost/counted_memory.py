@@ -35,7 +35,8 @@ def ours(method: str, dtype: torch.dtype, checkpointing: bool, shape: sd15.Shape
         for _ in range(STEPS):
             z, c = torch.randn(3, 4, side, side), torch.randn(3, sd15.TOKENS, sd15.CONTEXT)
             t = torch.randint(1000, (3,))
-            optimizer.step(triple_reconstruction_loss(eps_theta, z, t, torch.randn_like(z), c, torch.rand(1000)))
+            noise, sigmas = torch.randn_like(z), torch.rand(1000)
+            optimizer.step(triple_reconstruction_loss(eps_theta, z, t, noise, {"context": c}, sigmas).sum())
     return live.peak
 
 

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import torch
 from shared import sd15
 from shared.output_folder import temporary_output
+from styo.bridge.encoded import EncodedPrompt, EncodedTerm
 from styo.bridge.idl import learn
-from styo.bridge.learner import Encoded, Inputs, Learner
+from styo.bridge.learner import Learner
+from styo.bridge.training_inputs import TERMS, Inputs
 from styo.bridge.unet_copy import training_sigmas
-from styo.training.loop import LossHistory, train
+from styo.training.history import LossHistory
+from styo.training.loop import Training
+from styo.training.optimizer import BackwardAdam
 from styo.training.prompts import Prompts
 from styo.training.settings import Settings
 
-TERMS = ("source_image", "target_image", "auxiliary_images")
 MOST_STEPS = 100_000
 
 
@@ -30,24 +33,26 @@ class OurTraining:
     """The learner of StyO IDL Train with its optimizer, in the loop of the node; saves nothing."""
 
     def __init__(self, model, settings: Settings, device: str):
-        latents, contexts = random_inputs(settings.resolution)
+        terms = [
+            EncodedTerm(name, latents, EncodedPrompt({}, {"context": context}))
+            for name, latents, context in zip(TERMS.values(), *random_inputs(settings.resolution), strict=True)
+        ]
         inputs = Inputs(model, None, None, Prompts(), dict.fromkeys(TERMS, ()), settings)
-        self.learner = Learner(inputs, Encoded(latents, [], contexts, training_sigmas(model)))
-        self.optimizer = self.learner.to(torch.device(device))
-        self.history = LossHistory(MOST_STEPS, torch.device(device))
+        device = torch.device(device)
+        self.learner = Learner(inputs, terms, training_sigmas(model), device)
+        scale_loss = settings.precision == "fp16"
+        self.optimizer = BackwardAdam(self.learner.groups, settings.step_size, scale_loss=scale_loss)
+        self.history = LossHistory(MOST_STEPS, TERMS.values(), device)
+        self._training = Training(self.learner, self.optimizer, self.history)
 
     def steps(self, count: int):
         """Take ``count`` steps."""
-        until = self.history.step + count
-        train(self.learner.loss_of_a_draw, self.optimizer, self.history, until, 0, _nothing, _nothing)
+        for _ in self._training.until(self.history.step + count):
+            pass
 
     @property
     def losses(self) -> Sequence[float]:
-        return self.history.known()
-
-
-def _nothing(_):
-    pass
+        return self.history.known().tolist()
 
 
 def picture_inputs(shape: sd15.Shape, model, settings: Settings) -> Inputs:

@@ -134,7 +134,7 @@ class Bench:
                 ours,
                 [
                     (learner, "draw", "draw"),
-                    (ours.learner, "loss_of_a_draw", "forward"),
+                    (ours.learner, "losses_of_a_draw", "forward"),
                     (ours.optimizer, "step", "backward"),
                 ],
             )

@@ -10,7 +10,7 @@ import torch
 from styo.bridge import learner, unet_copy
 from training_cost.our_training import OurTraining
 
-LEARNER = "styo.bridge.learner"
+LEARNER, TRAINING = "styo.bridge.learner", "training_cost.our_training"
 
 
 class OrdinaryAdam:
@@ -33,9 +33,11 @@ def _ordinary(**kind) -> Callable:
     return lambda *args, **kwargs: OrdinaryAdam(*args, **kwargs, **kind)
 
 
-def _one_by_one(eps_theta, z, t, eps, c, sigmas):
-    rows = [slice(i, i + 1) for i in range(len(z))]
-    return sum(_batched(eps_theta, z[row], t[row], eps[row], c[row], sigmas) for row in rows)
+def _one_by_one(eps_theta, z, t, eps, condition, sigmas):
+    def term(row: slice) -> torch.Tensor:
+        return _batched(eps_theta, z[row], t[row], eps[row], {name: c[row] for name, c in condition.items()}, sigmas)
+
+    return torch.cat([term(slice(i, i + 1)) for i in range(len(z))])
 
 
 def _attention_of_comfyui(function, *args, **kwargs):
@@ -49,9 +51,9 @@ def _channels_last(model):
 _batched, _copy = learner.triple_reconstruction_loss, unet_copy.copy_unet
 
 WAYS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
-    "optimizer after the backward pass, fused": lambda: mock.patch(f"{LEARNER}.BackwardAdam", _ordinary(fused=True)),
+    "optimizer after the backward pass, fused": lambda: mock.patch(f"{TRAINING}.BackwardAdam", _ordinary(fused=True)),
     "optimizer after the backward pass, foreach": lambda: mock.patch(
-        f"{LEARNER}.BackwardAdam", _ordinary(foreach=True)
+        f"{TRAINING}.BackwardAdam", _ordinary(foreach=True)
     ),
     "three forward passes": lambda: mock.patch(f"{LEARNER}.triple_reconstruction_loss", _one_by_one),
     "attention as ComfyUI has chosen it": lambda: mock.patch.object(

@@ -62,6 +62,6 @@ def test_running_out_of_memory_names_the_next_smaller_choice(output, monkeypatch
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(Learner, "loss_of_a_draw", full)
+    monkeypatch.setattr(Learner, "losses_of_a_draw", full)
     with pytest.raises(RuntimeError, match=f"StyO ran out of memory: .*{words}"):
         run_inputs(inputs(**changes))

@@ -14,8 +14,9 @@ class StyOInvertSource(io.ComfyNode):
             node_id="StyOInvertSource",
             display_name="StyO Invert Source",
             category="StyO",
-            description="Finds the noise from which the source pass gives the real source image back, so that its maps "
-            "are the photo's own and not a look-alike's.",
+            description="The deterministic reading of the paper's forward diffusion: finds the one noise from which "
+            "the source pass gives the photo back. Optional; StyO Attention Capture on the encoded photo is the other "
+            "reading.",
             search_aliases=["DDIM inversion", "unsample"],
             inputs=[
                 io.Model.Input("model", tooltip="The trained model: `model` of StyO IDL Train or StyO Load Weights."),
@@ -26,13 +27,13 @@ class StyOInvertSource(io.ComfyNode):
                     default=50,
                     min=1,
                     max=1000,
-                    tooltip="Steps of the two samplers that start from the result; both must have the same.",
+                    tooltip="Steps of the source pass that starts from the result, and of the stylization.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=comfy.samplers.SCHEDULER_NAMES,
                     default="ddim_uniform",
-                    tooltip="Scheduler of the two samplers that start from the result; both must have the same.",
+                    tooltip="Scheduler of the source pass that starts from the result, and of the stylization.",
                 ),
                 io.Int.Input(
                     "iterations",

@@ -90,6 +90,18 @@ def replace_columns_of(
     return out
 
 
+def compare_columns(q: torch.Tensor, k: torch.Tensor, r: Replacement, heads: int, positions: int = 64) -> torch.Tensor:
+    """How much ``r`` moves: sums over up to ``positions`` of the N, spread evenly, float32 [3].
+
+    They are the number of maps' rows, the attention in M_sty[:, I] and M_src[:, I] together, and s |M_src - M_sty|.
+    """
+    every = -(-q.shape[1] // positions)
+    own = read_columns(q[r.rows, ::every], k[r.rows, : r.length], r.columns, heads).float()
+    source = r.source[:, :, ::every].float()
+    rows = own.new_tensor(own[..., 0].numel())
+    return torch.stack([rows, (own + source).sum(), r.strength * (own - source).abs().sum()])
+
+
 def _content_values(v: torch.Tensor, r: Replacement, heads: int) -> torch.Tensor:
     """s V[I], [B, heads, I, d]."""
     return split_heads(r.strength * v[r.rows, _index(r.columns)], heads)

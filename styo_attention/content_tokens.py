@@ -25,11 +25,27 @@ class ContentTokens:
     """The content tokens of one encoded prompt, in reading order.
 
     ``labels[i]`` says what token i is, as (role, repetition, index within the word); ``positions[i]`` is its row in the
-    text embedding [tokens, channels] the prompt encodes to, counted over all 77-token chunks.
+    text embedding [tokens, channels] the prompt encodes to, counted over all 77-token chunks; ``texts[i]`` is the token
+    as a person reads it.
     """
 
     labels: tuple[tuple[str, int, int], ...]
     positions: tuple[int, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def tokens(self) -> tuple[tuple, ...]:
+        """What each token is: its label and its text."""
+        return tuple(zip(self.labels, self.texts, strict=True))
+
+    @property
+    def identifier(self) -> tuple[str, ...]:
+        """The texts of the first word, which says whose content it is."""
+        first = self.labels[0][:2]
+        return tuple(text for label, text in self.tokens if label[:2] == first)
+
+    def __str__(self) -> str:
+        return " ".join(self.texts)
 
 
 def align(own: ContentTokens, source: ContentTokens) -> tuple[list[int], list[int]]:
@@ -37,9 +53,9 @@ def align(own: ContentTokens, source: ContentTokens) -> tuple[list[int], list[in
 
     Returns the positions of the shared tokens in ``own`` and, for each, its index among ``source``'s content tokens.
     """
-    index = {label: i for i, label in enumerate(source.labels)}
+    index = {token: i for i, token in enumerate(source.tokens)}
     shared = [
-        (position, index[label]) for label, position in zip(own.labels, own.positions, strict=True) if label in index
+        (position, index[token]) for token, position in zip(own.tokens, own.positions, strict=True) if token in index
     ]
     return [pair[0] for pair in shared], [pair[1] for pair in shared]
 
@@ -75,16 +91,17 @@ def find_content(
     ``prompt`` comes from `flatten`, ``tokenize`` gives the tokens of one word and ``spell`` writes tokens for a person.
     Raises ValueError with both token lists where the content part does not occur.
     """
-    labels, needle = [], []
+    labels, needle, texts = [], [], []
     for word in words:
         for index, token in enumerate(tokenize(word.text)):
             labels.append((word.role, word.repetition, index))
             needle.append(token)
+            texts.append(word.text if isinstance(token, torch.Tensor) else spell([token]))
     tokens = [token for _, token in prompt]
     for start in range(len(tokens) - len(needle), -1, -1):
         if all(map(_same, tokens[start:], needle)):
             positions = [position for position, _ in prompt[start : start + len(needle)]]
-            return ContentTokens(tuple(labels), tuple(positions))
+            return ContentTokens(tuple(labels), tuple(positions), tuple(texts))
     text = " ".join(word.text for word in words)
     raise ValueError(
         f"The content part '{text}' was not found in the prompt. "

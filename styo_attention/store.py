@@ -2,70 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import dataclasses
+from collections.abc import Hashable, Iterator
+from typing import NamedTuple
 
 import torch
 
 from .content_tokens import ContentTokens
 
-Evaluation = dict[tuple[Hashable, int], torch.Tensor]
-"""Columns [B, heads, N, I] by (layer, prompt)."""
+
+class Key(NamedTuple):
+    """Where in an evaluation columns were read: the layer, the prompt's number, and its how-manieth UNet call."""
+
+    layer: Hashable
+    prompt: int
+    call: Hashable
+
+
+@dataclasses.dataclass
+class Evaluation:
+    """One model evaluation at noise level ``sigma``: columns [B, heads, N, I] by where they were read."""
+
+    sigma: float
+    columns: dict[Key, torch.Tensor] = dataclasses.field(default_factory=dict)
+
+    def calls(self, prompt: int) -> set:
+        """The UNet calls of this evaluation that a prompt was part of."""
+        return {key.call for key in self.columns if key.prompt == prompt}
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """How a pass samples: the sampler's name and the noise levels of its steps."""
+
+    sampler: str
+    sigmas: tuple[float, ...]
+
+    def contains(self, other: Course) -> bool:
+        """Whether ``other`` is this course or, as of a sampler split in two, a part of it."""
+        return self.sampler == other.sampler and set(other.sigmas) <= set(self.sigmas)
 
 
 class SourceMaps:
-    """M_src[:, I] of one source pass that started from ``noise`` and ``latent``, both [B, C, H, W].
+    """M_src[:, I] of one source pass over latents of ``shape`` [B, C, H, W].
 
-    Evaluations are found by their sigma and, where a sampler evaluates one sigma more than once (heun does), by their
-    order at it. ``contents`` are the content tokens of the pass's prompts, in the order the columns are numbered by.
+    ``contents`` are the content tokens of the pass's prompts, in the order the columns are numbered by, ``sizes`` the
+    (height, width) that the N positions of a layer are, row by row. Evaluations are found by their sigma and, where a
+    sampler evaluates one sigma more than once (heun does), by their order at it.
     """
 
-    def __init__(self, noise: torch.Tensor, latent: torch.Tensor):
-        self._start = (noise, latent)
+    def __init__(self, shape: torch.Size, course: Course):
+        self.shape = shape
+        self.course = course
         self.contents: list[ContentTokens] = []
-        self._evaluations: dict[float, list[Evaluation]] = {}
+        self.sizes: dict[Key, tuple[int, int]] = {}
+        self.evaluations: list[Evaluation] = []
 
-    @property
-    def shape(self) -> torch.Size:
-        """[B, C, H, W] of the pass's latent."""
-        return self._start[0].shape
+    def goes_on_from(self, earlier: SourceMaps) -> bool:
+        """Whether this pass is the rest of one that a sampler split in two began: same prompts, next noise level."""
+        same = self.shape == earlier.shape and self.contents == earlier.contents
+        return same and self.course.sigmas[0] == earlier.course.sigmas[-1]
 
-    def starts_from(self, noise: torch.Tensor, latent: torch.Tensor) -> bool:
-        """Whether the first item of another pass starts where this pass's first item started."""
-        return all(
-            torch.equal(own[:1].float().cpu(), other[:1].float().cpu())
-            for own, other in zip(self._start, (noise, latent), strict=True)
-        )
+    def followed_by(self, rest: SourceMaps) -> SourceMaps:
+        """This pass and the ``rest`` of it as one."""
+        whole = SourceMaps(self.shape, Course(rest.course.sampler, (*self.course.sigmas, *rest.course.sigmas)))
+        whole.contents, whole.sizes = self.contents, self.sizes | rest.sizes
+        whole.evaluations = [*self.evaluations, *rest.evaluations]
+        return whole
 
     def open(self, sigma: float) -> Evaluation:
         """Begin the next evaluation at noise level ``sigma``; the caller fills it."""
-        evaluation: Evaluation = {}
-        self._evaluations.setdefault(sigma, []).append(evaluation)
+        evaluation = Evaluation(sigma)
+        self.evaluations.append(evaluation)
         return evaluation
 
     def close(self, contents: list[ContentTokens]) -> None:
         """End the pass: drop evaluations in which no tagged prompt ran, and note whose columns the others hold."""
         self.contents = contents
-        filled = {sigma: [e for e in visits if e] for sigma, visits in self._evaluations.items()}
-        self._evaluations = {sigma: visits for sigma, visits in filled.items() if visits}
+        self.evaluations = [evaluation for evaluation in self.evaluations if evaluation.columns]
 
-    def nearest(self, sigma: float) -> float:
-        """The captured noise level nearest to ``sigma``."""
-        return min(self._evaluations, key=lambda captured: abs(captured - sigma))
+    def nearest(self, sigma: float, prompt: int) -> list[Evaluation]:
+        """The evaluations of ``prompt`` at the captured noise level nearest to ``sigma``, in order; maybe none."""
+        captured = [evaluation for evaluation in self.evaluations if evaluation.calls(prompt)]
+        closest = min((evaluation.sigma for evaluation in captured), key=lambda s: abs(s - sigma), default=None)
+        return [evaluation for evaluation in captured if evaluation.sigma == closest]
 
-    def at(self, sigma: float, visit: int) -> Evaluation:
-        """The evaluation made at the ``visit``-th visit of the captured noise level ``sigma``, or the last there."""
-        visits = self._evaluations[sigma]
-        return visits[min(visit, len(visits) - 1)]
+    @property
+    def layers(self) -> list[Hashable]:
+        """The layers read, in the order the UNet runs them."""
+        return list(dict.fromkeys(key.layer for evaluation in self.evaluations for key in evaluation.columns))
+
+    @property
+    def sigmas(self) -> list[float]:
+        """The noise levels read, highest first."""
+        return sorted({evaluation.sigma for evaluation in self.evaluations}, reverse=True)
 
     def __len__(self) -> int:
-        return sum(map(len, self._evaluations.values()))
+        return len(self.evaluations)
+
+    def __iter__(self) -> Iterator[tuple[float, Key, torch.Tensor]]:
+        """Every stored tensor with the noise level and the place it was read at."""
+        for evaluation in self.evaluations:
+            for key, columns in evaluation.columns.items():
+                yield evaluation.sigma, key, columns
 
     @property
     def tensors(self) -> list[torch.Tensor]:
         """Every stored tensor."""
-        return [
-            columns for visits in self._evaluations.values() for evaluation in visits for columns in evaluation.values()
-        ]
+        return [columns for _, _, columns in self]
 
     @property
     def nbytes(self) -> int:

@@ -2,7 +2,7 @@
 
 import tiny
 import torch
-from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject
+from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject, StyOSourceAttention
 from styo.nodes.prompts import StyOEncodePrompts
 from styo.training.prompts import Prompts
 
@@ -11,6 +11,11 @@ import nodes
 
 def empty_latent(batch=1, height=8, width=8):
     return {"samples": torch.zeros(batch, 4, height, width)}
+
+
+def photo(batch=1, height=8, width=8):
+    """The LATENT of an encoded photo."""
+    return {"samples": torch.randn(batch, 4, height, width, generator=torch.Generator().manual_seed(7))}
 
 
 def sample(model, positive, negative, latent, sampler="euler", scheduler="normal", cfg=7.5, seed=5, steps=4):
@@ -26,6 +31,11 @@ def capture(model, latent):
 def inject(model, source, strength=1.0, start_percent=0.0, end_percent=1.0):
     """MODEL of StyO Attention Inject."""
     return StyOAttentionInject.execute(model, source, strength, start_percent, end_percent)[0]
+
+
+def source_attention(model, source, latent, seed=3, strength=1.0, start_percent=0.0, end_percent=1.0):
+    """MODEL of StyO Source Attention."""
+    return StyOSourceAttention.execute(model, source, latent, seed, strength, start_percent, end_percent)[0]
 
 
 class Graph:

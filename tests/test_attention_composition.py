@@ -99,13 +99,15 @@ def test_the_delta_form_equals_the_direct_form(graph):
 
 
 def test_perturbed_attention_guidance(graph):
-    """PAG calls the model again at every sigma; maps are those of the main call, so injecting a pass into itself is
-    still the identity, and both PAG and Inject change the picture."""
+    """PAG calls the model again at every sigma: with maps of their own for those calls, injecting a pass into itself is
+    the identity still; without, as after a source pass without PAG, they take those of the main call."""
     pag = PerturbedAttentionGuidance.execute(graph.model, 3.0)[0]
     source = graph.source_pass(model=pag)
     assert relative(source, graph.plain(graph.source)) > 1e-3
-    plain_maps = graph.source_pass()["samples"].styo_maps
-    assert source["samples"].styo_maps.nbytes == plain_maps.nbytes
+    itself = graph.plain(graph.source, model=inject(pag, source))
+    assert relative(itself, source) < 1e-4
+    without = graph.plain(graph.stylized, model=inject(pag, graph.source_pass()))
+    assert relative(without, graph.plain(graph.stylized, model=pag)) > 1e-3
 
     stylized = graph.plain(graph.stylized, model=inject(pag, source))
     other_order = graph.plain(
@@ -139,4 +141,5 @@ def test_inject_takes_capturing_off_its_model(graph):
     source = sample(model, graph.source, graph.negative, latent)
     stylized = sample(inject(model, source), graph.stylized, graph.negative, latent)
     assert relative(stylized, graph.stylize(source)) == 0
-    assert not hasattr(stylized["samples"], "styo_maps")
+    with pytest.raises(ValueError, match="carries no attention maps"):
+        inject(graph.model, stylized)

@@ -115,13 +115,3 @@ def test_other_sigmas_use_the_nearest_with_one_warning(graph, caplog):
     nearest = min(captured, key=lambda s: abs(s - asked))
     assert f"{asked:.4f}" in warnings[0] and f"{nearest:.4f}" in warnings[0]
     assert torch.isfinite(stylized["samples"]).all()
-
-
-def test_another_start_is_said(graph, caplog):
-    source = graph.source_pass()
-    with caplog.at_level(logging.WARNING):
-        graph.stylize(source)
-        assert not [r for r in caplog.records if "other noise" in r.getMessage()]
-        graph.stylize(source, seed=6)
-        graph.stylize(source, latent=source)
-    assert len([r for r in caplog.records if "other noise" in r.getMessage()]) == 2

@@ -7,10 +7,11 @@ import pytest
 import tiny
 import torch
 from comfy.ldm.modules import attention
-from dense_reference import DenseUNet, content_positions
-from styo.bridge.capture import KEY, Capture, maps_of
-from styo.bridge.inject import Inject
+from dense_reference import DenseUNet, NoisedPhoto, content_positions, maps_of_pass
+from styo.bridge.capture import KEY, Capture, pass_of
+from styo.bridge.inject import Amount, Inject
 from styo.bridge.prompt_encoding import encode_prompts
+from styo.bridge.source_attention import SourceAttention
 from styo.training.prompts import Prompts
 
 import nodes
@@ -40,6 +41,14 @@ def sample(model, positive, negative, latent, sampler="euler", scheduler="normal
     return nodes.common_ksampler(model, seed, steps, cfg, sampler, scheduler, positive, negative, latent)[0]
 
 
+def photo_like(shape):
+    """What VAE Encode would give for a photo: not empty, and of another batch item for every item."""
+    return {"samples": torch.randn(shape, generator=torch.Generator().manual_seed(7))}
+
+
+WAYS = ("capture", "source attention")
+
+
 def check(
     model,
     clip,
@@ -51,47 +60,68 @@ def check(
     strength=1.0,
     window=(0.0, 1.0),
     separate=False,
+    ways=WAYS,
     **sampling,
 ):
-    """Run both passes with the pack and with the dense reference, and compare the stylized latents."""
+    """Stylize from noise of its own with the pack and with the dense reference, and compare the latents.
+
+    The content comes from a captured source pass that starts from a noised photo, or from the photo noised to each
+    evaluation's noise level.
+    """
     style_prompts = style_prompts or prompts
     source, _, _, _ = encode_prompts(clip, prompts)
     _, _, _, stylized = encode_prompts(clip, style_prompts)
     negative = encode_text(clip, negative) if isinstance(negative, str) else negative
-    latent = {"samples": torch.zeros(shape)}
+    start = {"samples": torch.zeros(shape)}
+    photo = photo_like(shape)
+    seeds = {"source": 5, "own": 11}
 
-    models = [model, tiny.make_model(), tiny.make_model()]
     if separate:
-        models[0] = model = tiny.make_model()
-        for patcher in models:
-            patcher.model.memory_required = lambda *args, **kwargs: 1e30
-    dense_source = DenseUNet(models[1], source[0][0])
-    sample(models[1], regions(source), negative, latent, **sampling)
-
+        model = tiny.make_model()
     words = " ".join(word.text for word in prompts.source_content_words)
     sigma = model.get_model_object("model_sampling").percent_to_sigma
-    DenseUNet(
-        models[2],
-        stylized[0][0],
-        source=dense_source.maps,
-        columns=content_positions(clip, style_prompts.stylized, words),
-        source_columns=content_positions(clip, prompts.source, words),
-        strength=strength,
-        window=(float(sigma(window[1])), float(sigma(window[0]))),
-    )
-    expected = sample(models[2], regions(stylized), negative, latent, **sampling)["samples"]
+    replacement = {
+        "columns": content_positions(clip, style_prompts.stylized, words),
+        "source_columns": content_positions(clip, prompts.source, words),
+        "strength": strength,
+        "window": (float(sigma(window[1])), float(sigma(window[0]))),
+    }
 
-    capture = Capture()
-    captured = sample(capture.attach(model), regions(source), negative, {**latent, KEY: capture}, **sampling)
-    injected = Inject(maps_of(captured), strength, *window).attach(model)
-    result = sample(injected, regions(stylized), negative, latent, **sampling)["samples"]
+    def ready(patcher):
+        if separate:
+            patcher.model.memory_required = lambda *args, **kwargs: 1e30
+        return patcher
 
-    without = sample(model, regions(stylized), negative, latent, **sampling)["samples"]
-    effect = relative(expected, without)
-    error = relative(result, expected)
-    print(f"relative error {error:.1e}, effect of replacement {effect:.1e}")
-    assert effect > 1e-3, "the test would not notice a missing replacement"
-    assert error < 1e-4
+    for way in ways:
+        reading, dense = ready(tiny.make_model()), ready(tiny.make_model())
+        reader = DenseUNet(reading, source[0][0])
+        if way == "capture":
+            sample(reading, regions(source), negative, photo, seed=seeds["source"], **sampling)
+            DenseUNet(dense, stylized[0][0], source=maps_of_pass(reader.maps), **replacement)
+            capture = Capture()
+            captured = sample(
+                capture.attach(ready(model)),
+                regions(source),
+                negative,
+                {**photo, KEY: capture},
+                seed=seeds["source"],
+                **sampling,
+            )
+            ours = Inject(pass_of(captured), Amount(strength, *window)).attach(model)
+        else:
+            noised = NoisedPhoto(reading, reader, regions(source), negative, photo["samples"], seeds["source"])
+            DenseUNet(dense, stylized[0][0], source=noised, **replacement)
+            ours = SourceAttention(source, photo["samples"], seeds["source"], Amount(strength, *window)).attach(
+                ready(model)
+            )
+        expected = sample(dense, regions(stylized), negative, start, seed=seeds["own"], **sampling)["samples"]
+        result = sample(ours, regions(stylized), negative, start, seed=seeds["own"], **sampling)["samples"]
+        without = sample(model, regions(stylized), negative, start, seed=seeds["own"], **sampling)["samples"]
+        effect = relative(expected, without)
+        error = relative(result, expected)
+        print(f"{way}: relative error {error:.1e}, effect of replacement {effect:.1e}")
+        assert effect > 1e-3, "the test would not notice a missing replacement"
+        assert error < 1e-4
 
 
 def relative(a, b):

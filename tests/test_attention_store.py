@@ -37,7 +37,7 @@ def test_the_size_of_the_store_is_logged(graph, caplog):
     with caplog.at_level(logging.INFO):
         maps = maps_of(graph.source_pass())
     assert f"{maps.nbytes / 1e6:.1f} MB (cpu, torch.float32)" in caplog.text
-    assert "7 content columns of 28 cross-attention maps at 4 evaluations" in caplog.text
+    assert "read the content columns of 7 cross-attention layers at 4 of 4 evaluations: 7 columns" in caplog.text
 
 
 def test_two_samplers_on_one_capture_keep_apart(graph):
@@ -68,12 +68,22 @@ def test_a_sampler_that_hands_on_a_copy_is_understood(graph):
     assert maps_of(copied) is maps_of(source)
 
 
-def test_a_copy_of_an_earlier_run_is_refused_not_mixed_up(graph):
+def test_a_copy_of_an_earlier_run_has_that_runs_maps_or_none(graph):
     model, latent = capture(graph.model, empty_latent())
     first = sample(model, graph.source, graph.negative, latent, seed=1)
-    sample(model, graph.source, graph.negative, latent, seed=2)
+    second = sample(model, graph.source, graph.negative, latent, seed=2)
+    copied = {**first, "samples": first["samples"].clone()}
+    assert maps_of(copied) is maps_of(first) is not maps_of(second)
+    del first
+    gc.collect()
     with pytest.raises(ValueError, match="not the direct result"):
-        inject(graph.model, {**first, "samples": first["samples"].clone()})
+        inject(graph.model, copied)
+
+
+def test_a_latent_that_is_nearly_a_runs_result_is_no_result(graph):
+    source = graph.source_pass()
+    with pytest.raises(ValueError, match="not the direct result"):
+        inject(graph.model, {**source, "samples": source["samples"] + 1e-6})
 
 
 @pytest.mark.parametrize("sampler_node", ["SamplerCustom", "SamplerCustomAdvanced"])

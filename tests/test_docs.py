@@ -221,7 +221,7 @@ def messages() -> set[str]:
                     found.add(template(text, constants))
                 case ast.Call(ast.Attribute(ast.Name("logging"), "warning" | "error"), [text, *_]):
                     found.add(template(text, constants))
-                case ast.Call(ast.Attribute(_, "_warn_once"), [text, *_]):
+                case ast.Call(ast.Attribute(_, "warn_once"), [text, *_]):
                     found.add(template(text, constants))
     return {message for message in found if len(words(message)) >= 3}
 

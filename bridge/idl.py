@@ -13,7 +13,7 @@ import torch
 from ..training import resume, safetensors_file
 from ..training.history import LossHistory, NonFiniteLoss
 from ..training.loop import Training
-from ..training.optimizer import BackwardAdam
+from ..training.optimizer import BackwardOptimizer, state_bytes
 from ..training.smaller import advice
 from . import unet_copy
 from .encoded import EncodedTerm, encode
@@ -70,8 +70,12 @@ def _train(
     if settings.precision == "bf16" and not comfy.model_management.should_use_bf16(device):
         logging.warning("StyO: %s has no fast bf16: another precision may be the better choice.", device)
     learner = Learner(inputs, terms, sigmas, device)
-    files.require_space(learner.saved, (settings.steps - 1) // settings.save_every if settings.save_every else 0)
-    optimizer = BackwardAdam(learner.groups, settings.step_size, scale_loss=settings.precision == "fp16")
+    saves_on_the_way = (settings.steps - 1) // settings.save_every if settings.save_every else 0
+    shapes = [parameter.shape for parameter in learner.trained.values()]
+    files.require_space(learner.saved, state_bytes(settings.optimizer, shapes), saves_on_the_way)
+    optimizer = BackwardOptimizer(
+        learner.groups, settings.step_size, scale_loss=settings.precision == "fp16", kind=settings.optimizer
+    )
     history = LossHistory(settings.steps, [term.name for term in terms], device)
     training = Training(learner, optimizer, history)
     resume.load_state(files.state, training, settings.steps)

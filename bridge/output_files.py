@@ -63,17 +63,18 @@ class OutputFiles:
                         return path
         return None
 
-    def require_space(self, parameters: int, saves: int):
+    def require_space(self, parameters: int, state_bytes: int, saves: int):
         """Raise ValueError unless the disk holds the finished weights and ``saves`` saves on the way.
 
-        A state takes 12 bytes a trained parameter and is written beside the one it replaces; weights take at most 4.
+        A state is written beside the one it replaces; weights take at most 4 bytes each of ``parameters``.
         """
-        needed = parameters * (12 * max(1, min(saves, 2)) + 4 * (saves + 1))
+        needed = state_bytes * max(1, min(saves, 2)) + 4 * parameters * (saves + 1)
         free = shutil.disk_usage(self._folder).free
         if free < needed:
             raise ValueError(
                 f"The disk of {self._folder} has {free / 2**30:.1f} GB left and this training writes up to "
-                f"{needed / 2**30:.1f} GB: free some, raise save_every (0: only at the end), or choose method lora."
+                f"{needed / 2**30:.1f} GB: free some, raise save_every (0: only at the end), or choose optimizer "
+                "adafactor or method lora."
             )
 
     def remove_state(self):

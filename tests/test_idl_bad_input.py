@@ -38,6 +38,7 @@ def refuse(sentence, **changes):
         ({"resolution": 100}, "resolution is 100"),
         ({"resolution": 0}, "resolution is 0"),
         ({"save_every": -1}, "save_every is -1"),
+        ({"optimizer": "sgd"}, "optimizer is sgd: it must be one of adam, adafactor"),
         ({"method": "dreambooth"}, "method is dreambooth"),
         ({"precision": "fp8"}, "precision is fp8"),
     ],
@@ -152,6 +153,7 @@ def test_sockets_are_the_contract():
         *("model", "clip", "vae", "prompts", "source_image", "target_image", "auxiliary_images"),
         *("method", "steps", "learning_rate", "seed", "filename_prefix"),
         *("train_text_encoder", "rank", "resolution", "precision", "gradient_checkpointing", "save_every"),
+        "optimizer",
     ]
     assert [o.io_type for o in schema.outputs] == ["MODEL", "CLIP", "LORA_MODEL", "LOSS_MAP"]
     assert all(i.tooltip for i in schema.inputs)

@@ -1,10 +1,10 @@
-"""The optimizer's steps are those of autograd on equation 4 and torch's Adam, whatever is trained."""
+"""The optimizer's steps are those of autograd on equation 4 and torch's optimizers, whatever is trained."""
 
 import pytest
 import torch
 from idl_runs import DEFAULTS, files, images, inputs, load, patched, run, run_inputs, same
 from styo.bridge import idl, unet_copy
-from styo.training.optimizer import BackwardAdam
+from styo.training.optimizer import BackwardOptimizer
 from styo.training.prompts import Prompts
 from styo.training.weights import trained_weights
 from tiny import make_clip, make_model, make_vae
@@ -58,7 +58,13 @@ def equation_4(unet, parameters, contexts, latents, sigmas, generator):
     return total
 
 
-def reference(method, train_text_encoder):
+def adafactor(leaves):
+    """Torch's Adafactor on the leaves as matrices, at steps of LEARNING_RATE, and what it steps by leaf."""
+    matrices = {leaf: leaf.detach().flatten(1) if leaf.ndim > 1 else leaf.detach() for leaf in leaves}
+    return torch.optim.Adafactor(matrices.values(), lr=LEARNING_RATE / 1e3, eps=(1e-15, 1e3)), matrices
+
+
+def reference(method, train_text_encoder, optimizer):
     """The change of every trained tensor after STEPS steps, and its largest last gradient, by the name of the weight.
 
     Written out without the pack's training; the low-rank matrices start where the pack's start.
@@ -100,14 +106,20 @@ def reference(method, train_text_encoder):
     with torch.no_grad():
         latents = [vae.encode(pictures[0]).float() * 0.18215 for pictures in images().values()]
     sigmas = model.model.model_sampling.sigmas
-    adam = torch.optim.Adam(leaves.values(), lr=LEARNING_RATE)
+    stepped = {leaf: leaf for leaf in leaves.values()}
+    steps = torch.optim.Adam(stepped.values(), lr=LEARNING_RATE)
+    if optimizer == "adafactor":
+        steps, stepped = adafactor(leaves.values())
     before = {name: leaf.detach().clone() for name, leaf in leaves.items()}
     for _ in range(STEPS):
         contexts = [clip_reference(text, prompt)[None] for prompt in ids]
-        adam.zero_grad()
+        for leaf in leaves.values():
+            leaf.grad = None
         equation_4(unet, parameters, contexts, latents, sigmas, generator).backward()
         slopes = {name: float(leaf.grad.abs().max()) for name, leaf in leaves.items()}
-        adam.step()
+        for leaf, twin in stepped.items():
+            twin.grad = leaf.grad.view_as(twin)
+        steps.step()
     changes = {name: leaf.detach() - (0 if ".lora_" in name else before[name]) for name, leaf in leaves.items()}
     return {file_name(name): (change, slopes[name]) for name, change in changes.items()}
 
@@ -122,11 +134,16 @@ def file_name(name):
     )
 
 
-@pytest.mark.parametrize("method", ["full", "cross_attention", "lora"])
-@pytest.mark.parametrize("train_text_encoder", [False, True])
-def test_steps_are_adam_on_the_gradient_of_equation_4(output, method, train_text_encoder):
-    _, _, weights, _ = run(method=method, train_text_encoder=train_text_encoder)
-    expected = reference(method, train_text_encoder)
+@pytest.mark.parametrize(
+    ("method", "train_text_encoder", "optimizer"),
+    [
+        *((method, text, "adam") for method in ("full", "cross_attention", "lora") for text in (False, True)),
+        *(("cross_attention", True, "adafactor"), ("lora", False, "adafactor")),
+    ],
+)
+def test_steps_are_the_optimizers_on_the_gradient_of_equation_4(output, method, train_text_encoder, optimizer):
+    _, _, weights, _ = run(method=method, train_text_encoder=train_text_encoder, optimizer=optimizer)
+    expected = reference(method, train_text_encoder, optimizer)
     assert weights.keys() - {key for key in weights if key.endswith(".alpha")} == expected.keys()
     # What a normalisation or a softmax cancels has no gradient but rounding, which Adam makes full steps of.
     felt = {key: change for key, (change, slope) in expected.items() if slope > ROUNDING}
@@ -158,7 +175,7 @@ def test_no_update_is_lost_to_rounding(precision):
     gradients = {}
     for name, parameter in parameters.items():
         parameter.register_post_accumulate_grad_hook(lambda p, name=name: gradients.__setitem__(name, p.grad.clone()))
-    optimizer = BackwardAdam({"net": parameters}, 1e-6, scale_loss=precision == "fp16")
+    optimizer = BackwardOptimizer({"net": parameters}, 1e-6, scale_loss=precision == "fp16")
     for _ in range(400):
         x = torch.randn(8, 16, generator=generator)
         scale = optimizer.loss_scale()
@@ -201,10 +218,10 @@ def test_the_file_and_the_returned_model_move_as_fp32_adam_does(output, monkeypa
     def watched(groups, *args, **kwargs):
         for name, parameter in (entry for group in groups.values() for entry in group.items()):
             twins[name] = Twin(parameter, lambda: adams[0].loss_scale())
-        adams.append(BackwardAdam(groups, *args, **kwargs))
+        adams.append(BackwardOptimizer(groups, *args, **kwargs))
         return adams[0]
 
-    monkeypatch.setattr(idl, "BackwardAdam", watched)
+    monkeypatch.setattr(idl, "BackwardOptimizer", watched)
     values = inputs(precision=precision, steps=5, learning_rate=1e-6)
     returned = patched(run_inputs(values)[0])
     saved = load(output / files(output)[0])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from idl_runs import inputs, run_inputs
 from styo.bridge.learner import Learner
-from styo.training.settings import METHODS, PRECISIONS, Settings
+from styo.training.settings import METHODS, OPTIMIZERS, PRECISIONS, Settings
 from styo.training.smaller import advice, next_smaller
 
 LARGEST = Settings(
@@ -25,6 +25,7 @@ def drawn(rng):
     return Settings(
         method=rng.choice(METHODS),
         precision=rng.choice(PRECISIONS),
+        optimizer=rng.choice(OPTIMIZERS),
         train_text_encoder=rng.random() < 0.5,
         gradient_checkpointing=rng.random() < 0.5,
         rank=rng.randint(1, 1024),
@@ -54,7 +55,11 @@ def test_the_advice_can_be_followed_to_the_end():
     [
         ({}, "gradient_checkpointing on instead of off"),
         ({"gradient_checkpointing": True}, "precision bf16 instead of fp32"),
-        ({"gradient_checkpointing": True, "precision": "fp16"}, "method cross_attention instead of full"),
+        ({"gradient_checkpointing": True, "precision": "fp16"}, "optimizer adafactor instead of adam"),
+        (
+            {"gradient_checkpointing": True, "precision": "fp16", "optimizer": "adafactor"},
+            "method cross_attention instead of full",
+        ),
         ({"gradient_checkpointing": True, "precision": "fp16", "method": "lora"}, "smallest settings"),
     ],
 )

@@ -1,35 +1,105 @@
-"""Adam whose steps are taken inside the backward pass, so that all gradients never exist at once."""
+"""Optimizers whose steps are taken inside the backward pass, so that all gradients never exist at once."""
 
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterable
 
 import torch
 
 FP16_LOSS_SCALE = 2.0**16
 NEVER = 2**31 - 1
 FUSED_DEVICES = ("cpu", "cuda", "xpu")
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-class BackwardAdam:
-    """Adam (arXiv 1412.6980) without weight decay, one optimizer a group, each stepped once its last gradient is there.
+class Adam:
+    """Adam (arXiv 1412.6980) without weight decay: torch's own, with two moments as large as the parameter."""
 
-    ``groups`` maps a group's name to its float32 parameters by name. A group whose gradient is not finite is left as it
-    is, without the host having to look. ``scale_loss`` keeps small fp16 gradients from vanishing (arXiv 1710.03740).
+    @staticmethod
+    def shape(parameter: torch.Size) -> tuple[int, ...]:
+        """The shape that a parameter is stepped in."""
+        return tuple(parameter)
+
+    @staticmethod
+    def moments(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """What is remembered of a parameter stepped in ``shape``: names and shapes."""
+        return {"exp_avg": shape, "exp_avg_sq": shape}
+
+    @staticmethod
+    def make(parameters: list[torch.nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=learning_rate, fused=parameters[0].device.type in FUSED_DEVICES)
+
+
+class Adafactor:
+    """Adafactor (arXiv 1804.04235) without weight decay: torch's own, remembering a row and a column of each matrix.
+
+    Torch multiplies the rate by max(EPSILON_2, RMS(parameter)). With an EPSILON_2 above every RMS, and the rate divided
+    by it, a step's RMS is at most ``learning_rate``, as Adam's is. EPSILON_1 is so small that it only keeps
+    zeros from being divided by; torch's own choice is above the mean square of a usual gradient here. A convolution
+    [out, in, h, w] is stepped as the matrix [out, in h w], of which much less is remembered.
     """
 
-    def __init__(self, groups: dict[str, dict[str, torch.nn.Parameter]], learning_rate: float, scale_loss: bool):
+    EPSILON_1, EPSILON_2 = 1e-15, 1e3
+
+    @staticmethod
+    def shape(parameter: torch.Size) -> tuple[int, ...]:
+        """The shape that a parameter is stepped in: a matrix, or a vector."""
+        return tuple(parameter) if len(parameter) < 2 else (parameter[0], math.prod(parameter[1:]))
+
+    @staticmethod
+    def moments(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """What is remembered of a parameter stepped in ``shape``: names and shapes."""
+        if len(shape) < 2:
+            return {"variance": shape}
+        rows, columns = shape
+        return {"row_var": (rows, 1), "col_var": (1, columns)}
+
+    @classmethod
+    def make(cls, parameters: list[torch.nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+        rate, epsilons = learning_rate / cls.EPSILON_2, (cls.EPSILON_1, cls.EPSILON_2)
+        return torch.optim.Adafactor(parameters, lr=rate, eps=epsilons)
+
+
+KINDS = {"adam": Adam, "adafactor": Adafactor}
+
+
+def state_bytes(kind: str, shapes: Iterable[torch.Size]) -> int:
+    """The bytes of a saved state of float32 parameters of these ``shapes`` and what is remembered of them."""
+    rule = KINDS[kind]
+    moments = [rule.moments(rule.shape(shape)) for shape in shapes]
+    return 4 * sum(map(math.prod, shapes)) + 4 * sum(math.prod(shape) for each in moments for shape in each.values())
+
+
+class BackwardOptimizer:
+    """An optimizer of ``kind`` for each group of parameters, stepped as soon as the group's last gradient is there.
+
+    ``groups`` maps a group's name to its float32 parameters by name. A group whose gradient is not finite is left as it
+    is. ``scale_loss`` keeps small fp16 gradients from vanishing (arXiv 1710.03740).
+    """
+
+    def __init__(
+        self,
+        groups: dict[str, dict[str, torch.nn.Parameter]],
+        learning_rate: float,
+        scale_loss: bool,
+        kind: str = "adam",
+    ):
         device = next(parameter for group in groups.values() for parameter in group.values()).device
         self.groups = groups
+        self._rule = KINDS[kind]
         self._scaler = torch.amp.GradScaler(
             device.type,
             init_scale=FP16_LOSS_SCALE if scale_loss else 1.0,
             growth_interval=2000 if scale_loss else NEVER,
         )
-        fused = device.type in FUSED_DEVICES
-        self._adams = {
-            name: torch.optim.Adam(group.values(), lr=learning_rate, fused=fused) for name, group in groups.items()
+        # The same memory in the shape that it is stepped in.
+        self._stepped = {
+            name: {key: torch.nn.Parameter(p.detach().view(self._rule.shape(p.shape))) for key, p in group.items()}
+            for name, group in groups.items()
+        }
+        self._optimizers = {
+            name: self._rule.make(list(group.values()), learning_rate) for name, group in self._stepped.items()
         }
         self._waiting = {name: len(group) for name, group in groups.items()}
         for name, group in groups.items():
@@ -38,10 +108,14 @@ class BackwardAdam:
 
     def _gradient_arrived(self, name: str, _: torch.nn.Parameter):
         self._waiting[name] -= 1
-        if self._waiting[name] == 0:
-            self._scaler.step(self._adams[name])
-            self._adams[name].zero_grad(set_to_none=True)
-            self._waiting[name] = len(self.groups[name])
+        if self._waiting[name]:
+            return
+        for key, parameter in self.groups[name].items():
+            stepped = self._stepped[name][key]
+            stepped.grad, parameter.grad = parameter.grad.reshape(stepped.shape), None
+        self._scaler.step(self._optimizers[name])
+        self._optimizers[name].zero_grad(set_to_none=True)
+        self._waiting[name] = len(self.groups[name])
 
     def step(self, loss: torch.Tensor):
         """Back-propagate ``loss`` and step every parameter; each must take part in it."""
@@ -53,34 +127,41 @@ class BackwardAdam:
         return self._scaler.get_scale()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What a later run needs to go on: the parameters, their moments, and the loss scale."""
+        """What a later run needs to go on: the parameters, what is remembered of each, and the loss scale."""
         scaler = self._scaler.state_dict()
         tensors = {
             "scaler.scale": torch.tensor([scaler["scale"]]),
             "scaler.growth_tracker": torch.tensor([scaler["_growth_tracker"]]),
         }
-        for name, group in self.groups.items():
-            for parameter_name, parameter in group.items():
-                tensors[f"parameter.{parameter_name}"] = parameter.detach()
-                moments = self._adams[name].state[parameter]
-                tensors |= {f"{moment}.{parameter_name}": moments[moment] for moment in MOMENTS}
+        for name, group in self._stepped.items():
+            for key, parameter in group.items():
+                tensors[f"parameter.{key}"] = self.groups[name][key].detach()
+                remembered = self._optimizers[name].state[parameter]
+                tensors |= {f"{moment}.{key}": value for moment, value in remembered.items()}
         return tensors
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, torch.Tensor]):
         """Go on from ``state()``; raises KeyError or RuntimeError, before any change, where it does not fit."""
-        for group in self.groups.values():
-            for name, parameter in group.items():
-                for key in ("parameter", *MOMENTS[:2]):
-                    if tensors[f"{key}.{name}"].shape != parameter.shape:
-                        raise RuntimeError(f"{key}.{name} has the shape of another model.")
+        remembered = {name: self._remembered(group, tensors) for name, group in self._stepped.items()}
         for name, group in self.groups.items():
-            moments = [{moment: tensors[f"{moment}.{parameter}"] for moment in MOMENTS} for parameter in group]
-            adam = self._adams[name]
-            adam.load_state_dict({"state": dict(enumerate(moments)), "param_groups": adam.state_dict()["param_groups"]})
-            for parameter_name, parameter in group.items():
-                parameter.copy_(tensors[f"parameter.{parameter_name}"])
+            optimizer = self._optimizers[name]
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": dict(enumerate(remembered[name])), "param_groups": groups})
+            for key, parameter in group.items():
+                parameter.copy_(tensors[f"parameter.{key}"])
         scaler = self._scaler.state_dict()
         scaler["scale"] = tensors["scaler.scale"].item()
         scaler["_growth_tracker"] = int(tensors["scaler.growth_tracker"])
         self._scaler.load_state_dict(scaler)
+
+    def _remembered(self, group: dict[str, torch.nn.Parameter], tensors: dict[str, torch.Tensor]) -> list[dict]:
+        """What ``tensors`` remember of each of a group's parameters, checked."""
+        found = []
+        for key, parameter in group.items():
+            shapes = self._rule.moments(tuple(parameter.shape))
+            found.append({moment: tensors[f"{moment}.{key}"] for moment in (*shapes, "step")})
+            fits = all(found[-1][moment].shape == shape for moment, shape in shapes.items())
+            if not fits or tensors[f"parameter.{key}"].numel() != parameter.numel():
+                raise RuntimeError(f"{key} has the shape of another model.")
+        return found

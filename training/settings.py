@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from .optimizer import KINDS
+
 METHODS = ("full", "cross_attention", "lora")
 PRECISIONS = ("bf16", "fp16", "fp32")
+OPTIMIZERS = tuple(KINDS)
 
 MAX_STEPS = 1_000_000
 MAX_LEARNING_RATE = 1e-2
@@ -38,10 +41,12 @@ class Settings:
     precision: str = "bf16"
     gradient_checkpointing: bool = True
     save_every: int = 100
+    optimizer: str = "adam"
 
     def __post_init__(self):
         self._require_one_of("method", METHODS)
         self._require_one_of("precision", PRECISIONS)
+        self._require_one_of("optimizer", OPTIMIZERS)
         self._require_whole("steps", 1, MAX_STEPS, "the paper: 400")
         self._require_whole("seed", 0, MAX_SEED)
         self._require_whole("rank", 1, MAX_RANK)
@@ -72,8 +77,10 @@ class Settings:
         return self.learning_rate or LEARNING_RATES[self.method]
 
     def deciding(self) -> dict[str, str | int | float | bool]:
-        """The settings that decide what a step does; ``rank`` only where it is used."""
+        """The settings that decide what a step does; ``rank`` and ``optimizer`` only where they matter."""
         names = ["method", "seed", "train_text_encoder", "resolution", "precision"]
         if self.method == "lora":
             names.append("rank")
+        if self.optimizer != "adam":
+            names.append("optimizer")
         return {"learning_rate": self.step_size, **{name: getattr(self, name) for name in names}}

@@ -20,6 +20,7 @@ def next_smaller(settings: Settings) -> Settings | None:
     ladder = (
         (not settings.gradient_checkpointing, "gradient_checkpointing", True),
         (settings.precision == "fp32", "precision", "bf16"),
+        (settings.optimizer == "adam" and settings.method != "lora", "optimizer", "adafactor"),
         (settings.train_text_encoder, "train_text_encoder", False),
         (settings.method == "full", "method", "cross_attention"),
         (settings.method == "cross_attention", "method", "lora"),

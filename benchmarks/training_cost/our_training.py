@@ -14,7 +14,7 @@ from styo.bridge.training_inputs import TERMS, Inputs
 from styo.bridge.unet_copy import training_sigmas
 from styo.training.history import LossHistory
 from styo.training.loop import Training
-from styo.training.optimizer import BackwardAdam
+from styo.training.optimizer import BackwardOptimizer
 from styo.training.prompts import Prompts
 from styo.training.settings import Settings
 
@@ -40,8 +40,9 @@ class OurTraining:
         inputs = Inputs(model, None, None, Prompts(), dict.fromkeys(TERMS, ()), settings)
         device = torch.device(device)
         self.learner = Learner(inputs, terms, training_sigmas(model), device)
-        scale_loss = settings.precision == "fp16"
-        self.optimizer = BackwardAdam(self.learner.groups, settings.step_size, scale_loss=scale_loss)
+        self.optimizer = BackwardOptimizer(
+            self.learner.groups, settings.step_size, scale_loss=settings.precision == "fp16", kind=settings.optimizer
+        )
         self.history = LossHistory(MOST_STEPS, TERMS.values(), device)
         self._training = Training(self.learner, self.optimizer, self.history)
 

@@ -16,11 +16,11 @@ LEARNER, TRAINING = "styo.bridge.learner", "training_cost.our_training"
 class OrdinaryAdam:
     """Adam that steps after the backward pass, when all gradients are there."""
 
-    def __init__(self, groups: dict, learning_rate: float, scale_loss: bool, **kind):
+    def __init__(self, groups: dict, learning_rate: float, scale_loss: bool, kind: str, **how):
         parameters = [parameter for group in groups.values() for parameter in group.values()]
-        self._adam = torch.optim.Adam(parameters, lr=learning_rate, **kind)
-        if scale_loss:
-            raise ValueError("The ordinary optimizer is for precisions without loss scaling.")
+        self._adam = torch.optim.Adam(parameters, lr=learning_rate, **how)
+        if scale_loss or kind != "adam":
+            raise ValueError("The ordinary optimizer is Adam for precisions without loss scaling.")
 
     def step(self, loss: torch.Tensor):
         """Back-propagate and step."""
@@ -29,8 +29,8 @@ class OrdinaryAdam:
         self._adam.zero_grad(set_to_none=True)
 
 
-def _ordinary(**kind) -> Callable:
-    return lambda *args, **kwargs: OrdinaryAdam(*args, **kwargs, **kind)
+def _ordinary(**how) -> Callable:
+    return lambda *args, **kwargs: OrdinaryAdam(*args, **kwargs, **how)
 
 
 def _one_by_one(eps_theta, z, t, eps, condition, sigmas):
@@ -51,9 +51,9 @@ def _channels_last(model):
 _batched, _copy = learner.triple_reconstruction_loss, unet_copy.copy_unet
 
 WAYS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
-    "optimizer after the backward pass, fused": lambda: mock.patch(f"{TRAINING}.BackwardAdam", _ordinary(fused=True)),
+    "optimizer after the backward pass, fused": lambda: mock.patch(f"{TRAINING}.BackwardOptimizer", _ordinary(fused=True)),
     "optimizer after the backward pass, foreach": lambda: mock.patch(
-        f"{TRAINING}.BackwardAdam", _ordinary(foreach=True)
+        f"{TRAINING}.BackwardOptimizer", _ordinary(foreach=True)
     ),
     "three forward passes": lambda: mock.patch(f"{LEARNER}.triple_reconstruction_loss", _one_by_one),
     "attention as ComfyUI has chosen it": lambda: mock.patch.object(

@@ -51,7 +51,9 @@ def _channels_last(model):
 _batched, _copy = learner.triple_reconstruction_loss, unet_copy.copy_unet
 
 WAYS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
-    "optimizer after the backward pass, fused": lambda: mock.patch(f"{TRAINING}.BackwardOptimizer", _ordinary(fused=True)),
+    "optimizer after the backward pass, fused": lambda: mock.patch(
+        f"{TRAINING}.BackwardOptimizer", _ordinary(fused=True)
+    ),
     "optimizer after the backward pass, foreach": lambda: mock.patch(
         f"{TRAINING}.BackwardOptimizer", _ordinary(foreach=True)
     ),

@@ -10,20 +10,21 @@ from collections.abc import Sequence
 import comfy.model_management
 import torch
 
-from ..training import resume, safetensors_file
+from ..training import resume
 from ..training.history import LossHistory, NonFiniteLoss
 from ..training.loop import Training
 from ..training.optimizer import BackwardOptimizer, state_bytes
 from ..training.smaller import advice
 from . import unet_copy
-from .encoded import EncodedTerm, encode
+from .encoded import EncodedPrompt, EncodedTerm, encode
 from .learner import Learner
 from .model_checks import require_sd15, require_sd15_clip
 from .output_files import OutputFiles
-from .progress import TrainingProgress
+from .progress import TrainingProgress, show_text
 from .result import Result
 from .saves import Saves
 from .training_inputs import Inputs, fingerprint_of
+from .training_preview import TrainingPreview, encode_shown_prompts
 
 
 def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
@@ -40,16 +41,18 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
     files = OutputFiles(filename_prefix, fingerprint)
     if finished := files.finished(inputs.settings.steps):
         logging.info("StyO: this training is already finished: using %s.", finished)
-        return Result(*safetensors_file.read(finished))
+        return Result.read(finished)
     if "auxiliary_images" not in pixels:
         logging.warning("StyO: no auxiliary_images: training without the auxiliary term of equation 4.")
 
+    show_text(f"encoding {sum(map(len, pixels.values()))} images", node_id)
     terms = encode(inputs, pixels, tokens)
+    shown = encode_shown_prompts(inputs) if inputs.settings.preview_every else []
     comfy.model_management.unload_all_models()
     comfy.model_management.soft_empty_cache()
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            return _train(inputs, terms, sigmas, files, fingerprint, node_id)
+            return _train(inputs, terms, shown, sigmas, files, fingerprint, node_id)
     except torch.OutOfMemoryError:
         raise RuntimeError(f"StyO ran out of memory: {advice(inputs.settings)}.") from None
     finally:
@@ -60,6 +63,7 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
 def _train(
     inputs: Inputs,
     terms: Sequence[EncodedTerm],
+    shown: Sequence[EncodedPrompt],
     sigmas: torch.Tensor,
     files: OutputFiles,
     fingerprint: str,
@@ -80,12 +84,16 @@ def _train(
     training = Training(learner, optimizer, history)
     resume.load_state(files.state, training, settings.steps)
     saves = Saves(inputs, files, fingerprint, training)
-    progress = TrainingProgress(settings.steps, history.step, node_id)
+    preview = TrainingPreview(inputs, learner, shown, terms[0].latents.shape[2:])
+    progress = TrainingProgress(settings.steps, history.step, node_id, preview, settings.preview_every)
     try:
         with contextlib.closing(progress), saves.on_the_way_out():
             for step in training.until(settings.steps):
                 saves.after(step)
                 progress(history)
+    except comfy.model_management.InterruptProcessingException:
+        progress.cancelled(saves.resumable_at)
+        raise
     except NonFiniteLoss as stopped:
         raise NonFiniteLoss(
             f"{stopped}: choose a lower learning_rate than {settings.step_size} or precision fp32 instead of "

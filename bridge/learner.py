@@ -42,7 +42,7 @@ class Learner:
             unet_copy.checkpoint_blocks(unet)
         self.eps_theta = unet_copy.eps_theta(unet.to(device), dtype)
         self._device = device
-        self._sigmas = sigmas.to(device)
+        self.sigmas = sigmas.to(device)
         self._latents = [term.latents.to(device) for term in terms]
         self._condition = self._stack(self._prompts)
 
@@ -59,9 +59,9 @@ class Learner:
 
     def losses_of_a_draw(self) -> torch.Tensor:
         """The terms [N] of equation 4 on one draw, all in one forward pass."""
-        sample = draw(self._latents, len(self._sigmas), self.generator)
+        sample = draw(self._latents, len(self.sigmas), self.generator)
         condition = self._condition if self._encoder is None else self.condition(self._prompts)
-        return triple_reconstruction_loss(self.eps_theta, sample.z, sample.t, sample.eps, condition, self._sigmas)
+        return triple_reconstruction_loss(self.eps_theta, sample.z, sample.t, sample.eps, condition, self.sigmas)
 
     def condition(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
         """What ``eps_theta`` reads of the prompts, a row each, under the weights as they are now."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import comfy.model_management
 import comfy.utils
 import server
+from PIL import Image
 from tqdm.auto import tqdm
 
 from ..training.history import LossHistory
@@ -16,32 +18,88 @@ RUNNING_MEAN = 20
 """Steps the shown loss is averaged over: single losses depend mostly on their timestep."""
 
 
-class TrainingProgress:
-    """The node's progress bar and text, and a line in the log; called between steps, raises once the user cancels."""
+def show_text(text: str, node_id: str | None):
+    """Put ``text`` on the node in the page, if there is one."""
+    prompt_server = getattr(server.PromptServer, "instance", None)
+    if prompt_server is not None and node_id is not None:
+        prompt_server.send_progress_text(text, node_id)
 
-    def __init__(self, steps: int, done: int, node_id: str | None):
+
+class TrainingProgress:
+    """The node's progress bar, text and picture, and a line in the log.
+
+    It is called between steps and raises once the user cancels. ``draw`` makes the picture every ``draw_every`` steps,
+    0 for never; ``picture`` is the latest.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        done: int,
+        node_id: str | None,
+        draw: Callable[[LossHistory], Image.Image] | None = None,
+        draw_every: int = 0,
+    ):
         self._steps = steps
         self._node_id = node_id
+        self._draw, self._draw_every = draw, draw_every
+        self.picture: Image.Image | None = None
         self._bar = comfy.utils.ProgressBar(steps)
         self._line = tqdm(total=steps, initial=done, desc="StyO IDL", unit="step")
         self._next_text = 0.0
+        self._clock = _Clock(steps)
 
     def __call__(self, history: LossHistory):
         comfy.model_management.throw_exception_if_processing_interrupted()
         self._line.update(history.step - self._line.n)
+        self._clock.note(history.step)
         now = time.monotonic()
         loss = history.recent(RUNNING_MEAN)
         if loss is not None and (now >= self._next_text or history.step == self._steps):
             self._next_text = now + SECONDS_BETWEEN_TEXTS
             self._line.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            self._send_text(f"step {history.step} of {self._steps}, loss {loss:.4f}")
-        self._bar.update_absolute(history.step)
+            left = self._clock.left()
+            parts = [f"step {history.step} of {self._steps}", f"loss {loss:.3f}", *([left] if left else [])]
+            show_text(", ".join(parts), self._node_id)
+        if self._draw_every and history.step and history.step % self._draw_every == 0:
+            self.picture = self._draw(history)
+            self._bar.update_absolute(history.step, preview=("JPEG", self.picture, None))
+        else:
+            self._bar.update_absolute(history.step)
 
-    def _send_text(self, text: str):
-        prompt_server = getattr(server.PromptServer, "instance", None)
-        if prompt_server is not None and self._node_id is not None:
-            prompt_server.send_progress_text(text, self._node_id)
+    def cancelled(self, saved: int):
+        """Say where a later run goes on from, ``saved`` steps being on the disk."""
+        text = f"saved at step {saved}; Run goes on from there" if saved else "cancelled before anything was learned"
+        show_text(text, self._node_id)
 
     def close(self):
         """End the line in the log."""
         self._line.close()
+
+
+class _Clock:
+    """How long a training still takes, as long a step as its steps have taken; the first one, which warms up, aside."""
+
+    def __init__(self, steps: int):
+        self._steps = steps
+        self._first: int | None = None
+        self._began = 0.0
+        self._step = 0
+
+    def note(self, step: int):
+        """``step`` steps are done now."""
+        if self._first is None:
+            self._first = step + 1
+        if step <= self._first:
+            self._began = time.monotonic()
+        self._step = step
+
+    def left(self) -> str | None:
+        """The time left in words; None while it cannot be told, and at the end."""
+        if self._first is None or self._step <= self._first or self._step == self._steps:
+            return None
+        seconds = (time.monotonic() - self._began) / (self._step - self._first) * (self._steps - self._step)
+        if seconds < 90:
+            return f"about {max(1, round(seconds))} s left"
+        minutes = round(seconds / 60)
+        return f"about {minutes} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"

@@ -25,6 +25,8 @@ class Saves:
         self._fingerprint = fingerprint
         self._training = training
         self._saved = training.history.step
+        self.resumable_at = self._saved
+        """The step that a later run goes on from."""
 
     def after(self, step: int):
         """Save if ``step``, the number of steps done, is one of those to save after."""
@@ -65,14 +67,16 @@ class Saves:
         self._training.history.settle()
         if resumable:
             resume.save_state(self._files.state, self._training)
+            self.resumable_at = self._training.history.step
         self._write(self._result(), self._files.new_path(self._training.history.step))
 
     def _result(self) -> Result:
         """The weights as they are now."""
-        inputs, losses = self._inputs, self._training.history.known().tolist()
+        inputs, history = self._inputs, self._training.history
+        losses, terms = history.known().tolist(), history.finite_terms()
         base_model = unet_copy.name_of(inputs.model)
-        metadata = weights.describe(inputs.prompts, inputs.settings, losses, self._fingerprint, base_model)
-        return Result(self._training.learner.weights(), metadata)
+        metadata = weights.describe(inputs.prompts, inputs.settings, losses, terms, self._fingerprint, base_model)
+        return Result(self._training.learner.weights(), metadata, terms)
 
     def _write(self, result: Result, path: Path):
         safetensors_file.write(path, result.weights, result.metadata)

@@ -149,6 +149,15 @@ class StyOIDLTrain(io.ComfyNode):
                     "far less, so method full needs 4 GB instead of 11 on SD 1.5, and its saved state 3.5 instead of "
                     "10; steps of the same size, another path.",
                 ),
+                io.Int.Input(
+                    "preview_every",
+                    default=100,
+                    min=0,
+                    max=MAX_STEPS,
+                    advanced=True,
+                    tooltip="Steps between pictures on this node: what the prompts stylized and source give by now, "
+                    "above the losses. Each takes as long as about 4 steps; the training stays the same. 0: none.",
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -156,7 +165,7 @@ class StyOIDLTrain(io.ComfyNode):
                 ),
                 io.Clip.Output("clip", tooltip="The text encoder, with what was learned if it was trained."),
                 io.LoraModel.Output("weights", tooltip="What was learned, as saved; for Save LoRA Weights."),
-                io.LossMap.Output("loss", tooltip="The loss of every step; for Plot Loss Graph."),
+                io.LossMap.Output("loss", tooltip="The loss of every step and its terms; for Plot Loss Graph."),
             ],
         )
 
@@ -171,7 +180,7 @@ class StyOIDLTrain(io.ComfyNode):
         model, clip = model[0], clip[0]
         inputs = Inputs(model, clip, vae[0], prompts[0], images, settings)
         result = learn(inputs, filename_prefix[0], cls.hidden.unique_id)
-        return io.NodeOutput(*result.applied_to(model, clip), result.weights, {"loss": result.losses})
+        return io.NodeOutput(*result.applied_to(model, clip), result.weights, result.loss_map())
 
 
 NODES = [StyOIDLTrain]

@@ -19,6 +19,7 @@ DEFAULTS = {
     "precision": "fp32",
     "gradient_checkpointing": False,
     "save_every": 0,
+    "preview_every": 0,
 }
 
 

@@ -39,6 +39,7 @@ def refuse(sentence, **changes):
         ({"resolution": 0}, "resolution is 0"),
         ({"save_every": -1}, "save_every is -1"),
         ({"optimizer": "sgd"}, "optimizer is sgd: it must be one of adam, adafactor"),
+        ({"preview_every": -1}, "preview_every is -1"),
         ({"method": "dreambooth"}, "method is dreambooth"),
         ({"precision": "fp8"}, "precision is fp8"),
     ],
@@ -154,6 +155,7 @@ def test_sockets_are_the_contract():
         *("method", "steps", "learning_rate", "seed", "filename_prefix"),
         *("train_text_encoder", "rank", "resolution", "precision", "gradient_checkpointing", "save_every"),
         "optimizer",
+        "preview_every",
     ]
     assert [o.io_type for o in schema.outputs] == ["MODEL", "CLIP", "LORA_MODEL", "LOSS_MAP"]
     assert all(i.tooltip for i in schema.inputs)

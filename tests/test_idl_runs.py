@@ -258,7 +258,7 @@ def test_progress_reaches_the_page(output, monkeypatch):
         progress(history)
         history.append(torch.tensor(terms))
     progress(history)
-    assert sent[-1] == ("step 2 of 2, loss 1.5000", "12")
+    assert sent[-1] == ("step 2 of 2, loss 1.500", "12")
     assert bar[-1] == (2, 2)
 
 

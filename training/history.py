@@ -62,6 +62,13 @@ class LossHistory:
         """Their terms, [k, N]."""
         return self._values[: self.arrived, 1:].clone()
 
+    def finite_terms(self) -> dict[str, list[float]]:
+        """The terms that have arrived, by their names; none unless all of every step are known and finite."""
+        known = self.known_terms()
+        if not known.isfinite().all():
+            return {}
+        return dict(zip(self.terms, known.T.tolist(), strict=True))
+
     def recent(self, steps: int) -> float | None:
         """The mean of the last losses that have arrived, over at most ``steps`` of them."""
         losses = self._values[max(0, self.arrived - steps) : self.arrived, 0]

@@ -42,6 +42,7 @@ class Settings:
     gradient_checkpointing: bool = True
     save_every: int = 100
     optimizer: str = "adam"
+    preview_every: int = 0
 
     def __post_init__(self):
         self._require_one_of("method", METHODS)
@@ -52,6 +53,7 @@ class Settings:
         self._require_whole("rank", 1, MAX_RANK)
         self._require_whole("resolution", RESOLUTION_STEP, MAX_RESOLUTION, "pixels")
         self._require_whole("save_every", 0, MAX_STEPS, "0 saves only at the end")
+        self._require_whole("preview_every", 0, MAX_STEPS, "0 draws nothing")
         if self.resolution % RESOLUTION_STEP:
             raise ValueError(f"resolution is {self.resolution}: it must be a multiple of {RESOLUTION_STEP} pixels.")
         rate = self.learning_rate

@@ -56,9 +56,14 @@ def _compact(value: torch.Tensor) -> torch.Tensor:
 
 
 def describe(
-    prompts: Prompts, settings: Settings, losses: list[float], fingerprint: str, base_model: str
+    prompts: Prompts,
+    settings: Settings,
+    losses: list[float],
+    terms: dict[str, list[float]],
+    fingerprint: str,
+    base_model: str,
 ) -> dict[str, str]:
-    """The metadata of a weights file after ``len(losses)`` steps."""
+    """The metadata of a weights file after ``len(losses)`` steps; the ``terms`` of the losses only if they fit."""
     losses = [loss if math.isfinite(loss) else None for loss in losses]
     training = {
         **settings.deciding(),
@@ -69,7 +74,7 @@ def describe(
     return {
         FORMAT_KEY: FORMAT,
         PROMPTS_KEY: json.dumps(prompts.settings()),
-        TRAINING_KEY: json.dumps(training, allow_nan=False),
+        TRAINING_KEY: _training_text(training, terms),
         BASE_MODEL_KEY: base_model,
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-v1/lora",
@@ -79,6 +84,11 @@ def describe(
         "modelspec.trigger_phrase": prompts.stylized,
         "modelspec.prediction_type": "epsilon",
     }
+
+
+def _training_text(training: dict, terms: dict[str, list[float]]) -> str:
+    whole = json.dumps({**training, "terms": terms}, allow_nan=False)
+    return whole if terms and len(whole) <= MAX_METADATA_CHARACTERS else json.dumps(training, allow_nan=False)
 
 
 def read_prompts(metadata: dict[str, str]) -> Prompts:

@@ -25,12 +25,14 @@ class Captions:
     """Every kind of caption: the empty one, then ``auxiliary`` ones without content, then as many full ones.
 
     ``words`` are the token ids of all that is no identifier, which the model has to learn; ``text`` [kinds, LENGTH]
-    indexes them, and ``places`` [identifiers, kinds, LENGTH] is True where an identifier stands instead.
+    indexes them, and ``places`` [identifiers, kinds, LENGTH] is True where an identifier stands instead. ``content``
+    [kinds, LENGTH] is True in the columns of a content group, which StyO replaces: from its first word to the subject.
     """
 
     words: list[int]
     text: torch.Tensor
     places: torch.Tensor
+    content: torch.Tensor
     auxiliary: int
 
     @classmethod
@@ -61,7 +63,8 @@ class Captions:
         ids = torch.tensor([tokens(""), *auxiliary, *full])
         places = torch.stack([ids == identifier for identifier in identifiers])
         words, text = ids.masked_fill(places.any(0), END).unique(return_inverse=True)
-        return cls(words.tolist(), text, places, len(auxiliary))
+        begun = places[TOLD.index(CONTENT)].cumsum(1) > 0
+        return cls(words.tolist(), text, places, begun & (ids != END), len(auxiliary))
 
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Kinds [count]: some empty, some auxiliary, mostly full."""

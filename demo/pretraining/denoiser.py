@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ...bridge.unet_copy import PlainLayers, autocast
-from ...styo_attention.columns import split_heads
 from ...training.losses import add_noise
 from ..shapes import UNET
 from ..weights import Weights
@@ -17,10 +17,15 @@ from . import parallel
 from .captions import TOLD, Captions
 from .first_attention import attend_to_identifiers
 from .fit import SEED, fit, precision, seeded
+from .layout import PARTS, Layout
 from .text_encoder import TextEncoder, initialize
 
 BATCH = 48
 LEARNING_RATE = 2e-3
+FEATURES_COUNT = 3.0
+"""How much more an error of the noise counts where eyes and mouth are: a few of the latent's positions."""
+LAYOUT_COUNTS = 0.25
+"""Weight of the attention maps' error."""
 EXAMPLES = 512
 """Captions that tell the first attention apart."""
 
@@ -58,23 +63,62 @@ class Denoiser(torch.nn.Module):
         denoiser.unet.load_state_dict(weights.unet)
         return denoiser
 
-    def eps_theta(self, z_t: torch.Tensor, t: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-        """The noise [N, 4, h, w] predicted for latents ``z_t`` at timesteps ``t`` [N] under text embeddings ``c``."""
+    def eps_theta(self, z_t: torch.Tensor, t: torch.Tensor, c: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """The noise [N, 4, h, w] predicted for ``z_t`` at timesteps ``t`` [N] under text embeddings ``c``."""
+        options = {"optimized_attention_override": layout}
         with autocast(z_t.device, precision(z_t.device)):
-            return self.unet(z_t, t.float(), context=c, transformer_options=ATTENTION).float()
+            return self.unet(z_t, t.float(), context=c, transformer_options=options).float()
 
 
-def attention(_, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args, **kwargs):
-    """Attention [N, tokens, heads * d]; forms its maps where torch's fused kernel has the slower backward pass."""
-    q, k, v = (split_heads(x, heads) for x in (q, k, v))
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
-        attended = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
-    else:
-        attended = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    return attended.transpose(1, 2).flatten(2)
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Portraits to learn from: ``latents`` [N, 4, h, w], ``codes`` [N, parameters], ``masks`` [N, parts, h, w]."""
+
+    latents: torch.Tensor
+    codes: torch.Tensor
+    masks: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def __getitem__(self, picks) -> Samples:
+        return Samples(self.latents[picks], self.codes[picks], self.masks[picks])
+
+    def to(self, device) -> Samples:
+        """The same on a device."""
+        return Samples(self.latents.to(device), self.codes.to(device), self.masks.to(device))
 
 
-ATTENTION = {"optimized_attention_override": attention}
+def noise_and_layout_error(
+    denoiser: Denoiser,
+    captions: Captions,
+    samples: Samples,
+    sigmas: torch.Tensor,
+    least_noise: float,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(error of the noise, error of the attention maps) of a batch of ``samples``, at some of the noises ``sigmas`` [T].
+
+    The error of the noise is weighted as that of v (arXiv 2202.00512, section 4), and where eyes and mouth are.
+    Half of the timesteps are drawn in proportion to their number: with an even share the steps at high noise would
+    hardly count, and it is there that words have to decide about pose and colours. Only timesteps from the share
+    ``least_noise`` of the schedule on are drawn.
+    """
+    device, batch = samples.latents.device, len(samples)
+    kinds = captions.draw(batch, generator)
+    embeddings = captions.embed(kinds, samples.codes.cpu(), denoiser.encoder.words, generator)
+    with torch.no_grad():
+        context = denoiser.encoder.context(embeddings)
+    eps = torch.randn(samples.latents.shape, generator=generator).to(device)
+    spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+    spread = torch.where(torch.rand(batch, generator=generator) < 0.5, spread.sqrt(), spread)
+    t = ((least_noise + (1 - least_noise) * spread) * len(sigmas)).long().clamp(max=len(sigmas) - 1).to(device)
+    layout = Layout.draw(samples.masks, captions.content[kinds], generator)
+    prediction = denoiser.eps_theta(add_noise(samples.latents, eps, sigmas[t]), t, context, layout)
+    eyes, mouth = (samples.masks[:, PARTS.index(part)] for part in ("eyes", "mouth"))
+    where = 1 + FEATURES_COUNT * torch.maximum(eyes, mouth)[:, None]
+    error = (where * (eps - prediction) ** 2).sum((1, 2, 3)) / (eps.shape[1] * where.sum((1, 2, 3)))
+    return ((1 + sigmas[t] ** 2) * error).mean(), layout.error
 
 
 def train_denoiser(

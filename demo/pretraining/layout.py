@@ -1,0 +1,127 @@
+"""Cross attention that means layout: while it is trained, each head's content columns lie where one part of a person is.
+
+The renderer knows where that is. In most captions the maps are *forced* there, so at high noise they are the only place
+where the layout can be read, and the UNet learns to draw where its maps say. In the others the maps are its own, and
+what they miss is part of the loss, so they come to say where it draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...styo_attention.columns import split_heads
+from ..portraits.body import paint_neck, paint_shirt
+from ..portraits.content import Content
+from ..portraits.hair import Hair
+from ..portraits.head import outline
+from ..portraits.scene import Scene
+from ..portraits.shapes import length, pixels
+from ..portraits.style import Style
+from ..shapes import LATENT_SIDE
+from ..words import CONTENT, STYLE
+from .captions import LENGTH
+
+PARTS = ("face", "hair", "eyes", "mouth", "body", "wall")
+"""What a head's content columns follow; the heads of the whole UNet take turns."""
+OVERSAMPLING = 2
+LEAST, SPAN = 0.05, 0.6
+"""A head's attention on the content columns outside of its part, and how much more it has inside."""
+FORCED, OPEN = 0.55, 0.5
+"""Share of the captions with content whose maps are forced, and of these, of the maps whose rows need not add up to 1.
+
+FCC replaces the content columns and leaves the others as they are: the UNet has to bear that.
+"""
+
+
+def masks(codes: np.ndarray) -> np.ndarray:
+    """How much of each latent position is of each part, [N, parts, side, side], in portraits of ``codes`` [N, codes]."""
+    return np.stack([_masks(Content.from_vector(code[CONTENT]), Style.from_vector(code[STYLE])) for code in codes])
+
+
+def _masks(content: Content, style: Style) -> np.ndarray:
+    scene = Scene(content, style, OVERSAMPLING * LATENT_SIDE)
+    head, hair = scene.head, Hair(scene)
+
+    def cover(distance: np.ndarray) -> np.ndarray:
+        return np.clip(0.5 - distance, 0, 1)
+
+    def spot(x: float, y: float, width: float, height: float) -> np.ndarray:
+        return cover(pixels(length((scene.face_x - x) / width, (scene.y - y) / height) - 1))
+
+    skin = cover(pixels(outline(scene)))
+    lock = cover(np.maximum(pixels(hair.f), pixels(scene.y - hair.hairline())))
+    behind = cover(pixels(hair.f)) * (1 - skin)
+    eyes = sum(spot(side * head.eye_x, head.eye_y - 0.04, 1.2 * head.eye_width, 0.16) for side in (-1, 1))
+    mouth = spot(0, head.mouth_y, 1.15 * head.mouth_width, 0.11)
+    paint_neck(scene)
+    paint_shirt(scene)
+    face, locks = skin * (1 - lock), np.maximum(lock, behind)
+    body = (1 - scene.canvas.wall) * (1 - skin) * (1 - lock)
+    wall = scene.canvas.wall * (1 - skin) * (1 - locks)
+    found = np.stack([face, locks, np.minimum(eyes, 1) * (1 - lock), mouth, body, wall])
+    shape = (len(PARTS), LATENT_SIDE, OVERSAMPLING, LATENT_SIDE, OVERSAMPLING)
+    return found.reshape(shape).mean((2, 4)).astype(np.float32)
+
+
+@dataclasses.dataclass
+class Layout:
+    """The attention of one pass over a batch, as ComfyUI's ``optimized_attention_override``; good for one pass only.
+
+    ``masks`` [N, parts, side, side], ``columns`` [N, LENGTH] the content's, none where a caption has no content, and
+    ``forced`` and ``open`` [N] as FORCED and OPEN say. ``errors`` gathers, by layer, what the own maps miss.
+    """
+
+    masks: torch.Tensor
+    columns: torch.Tensor
+    forced: torch.Tensor
+    open: torch.Tensor
+    errors: list[torch.Tensor] = dataclasses.field(default_factory=list)
+    _heads: int = 0
+
+    @classmethod
+    def draw(cls, masks: torch.Tensor, columns: torch.Tensor, generator: torch.Generator) -> Layout:
+        """Which maps are forced, by chance."""
+        chance = torch.rand(2, len(columns), generator=generator).to(masks.device)
+        columns = columns.to(masks.device)
+        forced = (chance[0] < FORCED) & columns.any(1)
+        return cls(masks, columns, forced, forced & (chance[1] < OPEN))
+
+    def __call__(self, _, q, k, v, heads: int, *args, **kwargs):
+        """Attention [N, tokens, heads * d]."""
+        q, k, v = (split_heads(x, heads) for x in (q, k, v))
+        if k.shape[2] != LENGTH:
+            attended = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        else:
+            maps = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
+            attended = self._laid_out(maps) @ v
+        return attended.transpose(1, 2).flatten(2)
+
+    def _laid_out(self, maps: torch.Tensor) -> torch.Tensor:
+        """``maps`` [N, heads, positions, LENGTH], forced where they shall be."""
+        own = self._target(maps.shape[1], maps.shape[2])
+        content = self.columns[:, None, None]
+        mass = (maps * content).sum(-1).clamp(1e-4, 1 - 1e-4)
+        told = self.columns.any(1) & ~self.forced
+        if told.any():
+            missed = torch.nn.functional.binary_cross_entropy(mass[told].float(), own[told], reduction="none")
+            least = torch.nn.functional.binary_cross_entropy(own[told], own[told], reduction="none")
+            self.errors.append((missed - least).mean())
+        shares = torch.where(self.forced[:, None, None], own / mass, 1)
+        others = torch.where((self.forced & ~self.open)[:, None, None], (1 - own) / (1 - mass), 1)
+        return maps * torch.where(content, shares[..., None], others[..., None])
+
+    def _target(self, heads: int, positions: int) -> torch.Tensor:
+        """The content columns' share [N, heads, positions] that the next ``heads`` should have."""
+        parts = torch.arange(self._heads, self._heads + heads) % len(PARTS)
+        self._heads += heads
+        side = round(positions**0.5)
+        pooled = torch.nn.functional.adaptive_avg_pool2d(self.masks, side)
+        return LEAST + SPAN * pooled[:, parts].flatten(2)
+
+    @property
+    def error(self) -> torch.Tensor:
+        """What the own maps of captions with content miss, the mean over heads and positions."""
+        return torch.stack(self.errors).mean() if self.errors else self.masks.new_zeros(())

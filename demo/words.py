@@ -24,14 +24,14 @@ CODE_SCALE = 0.02
 """Embedding per unit of a code: rare words then have about the spread of CLIP's embeddings."""
 STYLE = slice(0, len(Style.FIELDS))
 CONTENT = slice(len(Style.FIELDS), len(Style.FIELDS) + len(Content.FIELDS))
-POSE = slice(CONTENT.start + len(Identity.FIELDS), CONTENT.stop)
-"""Part of a portrait's code that no word tells: who sits is said, how they hold their head is the noise's to choose."""
+PERSON = slice(CONTENT.start, CONTENT.start + len(Identity.FIELDS))
+"""What words tell of a content: who sits there. How they hold their head is left to the noise."""
 
 
 def rare_words(codes: torch.Tensor) -> torch.Tensor:
     """Embeddings [..., CHANNELS] of ``codes`` [..., style and content parameters], less the pose."""
     rows = codes.new_zeros(*codes.shape[:-1], CHANNELS)
-    rows[..., : POSE.start] = CODE_SCALE * codes[..., : POSE.start]
+    rows[..., : PERSON.stop] = CODE_SCALE * codes[..., : PERSON.stop]
     return rows
 
 

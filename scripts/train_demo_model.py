@@ -1,4 +1,4 @@
-"""Make the weights of the demo model: render portraits, train the VAE, text encoder, UNet.
+"""Make the weights of the demo model: train its VAE, text encoder and UNet on portraits rendered on the way.
 
 It may be stopped at any time and goes on where it was; what it has made so far lies in --folder.
 """
@@ -26,26 +26,26 @@ def prepare(device: str = "cpu"):
 
 
 def arguments() -> argparse.Namespace:
-    """The command line; the defaults are as long as the shipped weights were trained in all."""
+    """The command line; the defaults take an accelerator minutes, and a CPU days."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
-    parser.add_argument("--pictures", type=positive, default=40_000, help="portraits to render, a multiple of 500")
-    parser.add_argument("--autoencoder-steps", type=positive, default=2200, help="training steps of the VAE")
-    help_ = "training steps of the text encoder"
-    parser.add_argument("--text-encoder-steps", type=int, default=800, help=help_)
-    help_ = "training steps of the UNet at high noise alone, before those at all of it"
-    parser.add_argument("--high-noise-steps", type=int, default=400, help=help_)
-    parser.add_argument("--denoiser-steps", type=int, default=6000, help="training steps of the UNet")
+    number = {"type": int, "metavar": "N"}
+    parser.add_argument("--autoencoder-pictures", default=200_000, help="portraits for the VAE", **number)
+    parser.add_argument("--text-encoder-steps", default=800, help="training steps of the text encoder", **number)
+    help_ = "latents for the UNet at high noise alone, before those at all of it"
+    parser.add_argument("--high-noise-latents", default=100_000, help=help_, **number)
+    parser.add_argument("--denoiser-latents", default=2_000_000, help="latents for the UNet", **number)
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes that render")
     help_ = "processes that train together: a CPU's cores; each takes its part of a batch"
     parser.add_argument("--processes", type=int, choices=(1, 2, 4), default=1, help=help_)
     folder = environment.ROOT / "demo_output" / "training"
-    parser.add_argument("--folder", type=Path, default=folder, help="pictures and unfinished training")
+    parser.add_argument("--folder", type=Path, default=folder, help="unfinished training")
     parser.add_argument("--from-weights", type=Path, help="weights file to train on from, instead of from nothing")
     parser.add_argument("--output", type=Path, help="weights file to write (default: demo/model.safetensors)")
     given = parser.parse_args()
-    if given.pictures % 500:
-        parser.error("--pictures must be a multiple of 500")
+    for name in ("autoencoder_pictures", "denoiser_latents"):
+        if getattr(given, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be 1 or more")
     if given.from_weights and not given.from_weights.is_file():
         parser.error(f"there is no file {given.from_weights}")
     return given
@@ -64,16 +64,17 @@ if __name__ == "__main__":
     prepare(options.device)
     from styo.demo import weights
     from styo.demo.pretraining import parallel
-    from styo.demo.pretraining.make import make_demo_model
+    from styo.demo.pretraining.make import Plan, make_demo_model
 
     parallel.join()
     make_demo_model(
         options.folder,
-        options.pictures,
-        options.autoencoder_steps,
-        options.text_encoder_steps,
-        options.high_noise_steps,
-        options.denoiser_steps,
+        Plan(
+            options.autoencoder_pictures,
+            options.text_encoder_steps,
+            options.high_noise_latents,
+            options.denoiser_latents,
+        ),
         options.workers,
         prepare,
         options.device,

@@ -1,6 +1,7 @@
 """What the demo model is trained on, what is kept from it, and how its parts become ComfyUI's."""
 
 import concurrent.futures
+import dataclasses
 import os
 import subprocess
 import sys
@@ -16,14 +17,14 @@ from safetensors.torch import load_file
 from styo.bridge.unet_copy import PlainLayers
 from styo.demo import held_out, words
 from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
-from styo.demo.portraits import FAMILIES, Identity, Style, render
-from styo.demo.pretraining import denoiser, fit, make, optimizers, pictures
+from styo.demo.portraits import FAMILIES, Content, Identity, Style, features, render
+from styo.demo.pretraining import denoiser, fit, layout, make, optimizers, pictures
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
-from styo.demo.pretraining.denoiser import attention
 from styo.demo.pretraining.first_attention import attend_to_identifiers
+from styo.demo.pretraining.layout import PARTS
 from styo.demo.pretraining.text_encoder import BATCH, TextEncoder, initialize
 from styo.demo.shapes import CLIP, LATENT_SCALE, UNET
-from styo.demo.weights import PATH
+from styo.demo.weights import PATH, Weights
 from styo.styo_attention.columns import split_heads
 from styo.training.prompts import Prompts
 
@@ -93,7 +94,7 @@ def test_rare_words_mean_what_training_could_have_shown():
     for code in rare:
         assert not held_out.is_held_out_style(Style.from_vector(code[words.STYLE]))
         assert not held_out.is_held_out(Identity.from_vector(code[words.CONTENT][: len(Identity.FIELDS)]))
-        assert not code[words.CONTENT.stop :].any()
+        assert not code[words.PERSON.stop :].any(), "how the head is held is not told"
 
 
 def test_captions_are_styos_prompts_with_codes_in_the_places_of_identifiers():
@@ -104,7 +105,7 @@ def test_captions_are_styos_prompts_with_codes_in_the_places_of_identifiers():
     embedded = captions.embed(kinds, codes, table, torch.Generator().manual_seed(0))
     assert embedded.shape == (6, LENGTH, words.CHANNELS)
     for row, kind in enumerate(kinds):
-        for identifier, part in ((0, words.STYLE), (2, words.CONTENT)):
+        for identifier, part in ((0, words.STYLE), (2, words.PERSON)):
             found = embedded[row, captions.places[identifier, kind], part]
             assert torch.allclose(found, words.CODE_SCALE * codes[row, part].expand_as(found))
         elsewhere = ~captions.places[:, kind].any(0)
@@ -121,7 +122,7 @@ def test_only_identifiers_in_their_own_place_tell_of_the_picture():
     for row, kind in enumerate(kinds):
         for place in range(LENGTH):
             expected = torch.zeros(words.CONTENT.stop)
-            for identifier, part in ((0, words.STYLE), (2, words.CONTENT)):
+            for identifier, part in ((0, words.STYLE), (2, words.PERSON)):
                 if captions.places[identifier, kind, place]:
                     expected[part] = codes[row, part]
             assert torch.equal(told[row, place], expected)
@@ -162,20 +163,24 @@ def test_the_thin_autoencoder_is_comfyuis_taesd():
     assert float(z.std()) > 0.1 and float(expected.std()) > 0.01, "the test would not notice two black boxes"
 
 
-def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    portraits = [held_out.pretraining_portrait(np.random.default_rng(n)) for n in range(16)]
-    seen = np.stack([np.round(255 * render(*portrait)) for portrait in portraits]).astype(np.uint8)
-    codes = np.stack([np.concatenate([style.vector, content.vector]) for content, style in portraits])
-    monkeypatch.setattr(make, "rendered", lambda *_: (seen, codes))
+@pytest.fixture
+def rendered_here(monkeypatch):
+    """Pictures are rendered by a thread instead of by processes, four at a time."""
+    monkeypatch.setattr(pictures, "CHUNK", 4)
+    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", lambda *_: concurrent.futures.ThreadPoolExecutor(1))
+
+
+def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, monkeypatch, rendered_here):
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0)
-    monkeypatch.setattr(denoiser, "EXAMPLES", 64)
-    monkeypatch.setattr(denoiser, "BATCH", 8)
+    monkeypatch.setattr(make, "TOLD", 16)
+    for name, value in {"EXAMPLES": 64, "BATCH": 8, "FIRST": 8, "USES": 4}.items():
+        monkeypatch.setattr(denoiser, name, value)
+    monkeypatch.setattr(make, "SHOWN", 2)
 
     def train(folder):
-        make.make_demo_model(folder, len(seen), 2, 2, 1, 2, 1, None, "cpu", folder / "model.safetensors")
+        make.make_demo_model(folder, make.Plan(8, 2, 8, 16), 1, None, "cpu", folder / "model.safetensors")
         return load_file(folder / "model.safetensors")
 
-    (tmp_path / "once").mkdir(), (tmp_path / "stopped").mkdir()
     once = train(tmp_path / "once")
     assert {name.partition(".")[0] for name in once} == {"unet", "text", "vae", "words"}
 
@@ -205,37 +210,116 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
         assert torch.equal(written_anew[name], value), name
 
     first, further = tmp_path / "once/model.safetensors", tmp_path / "further.safetensors"
-    make.make_demo_model(tmp_path / "once", len(seen), 0, 0, 0, 1, 1, None, "cpu", further, first)
+    make.make_demo_model(tmp_path / "once", make.Plan(8, 0, 0, 8), 1, None, "cpu", further, first)
     trained_on = load_file(further)
     assert not torch.equal(trained_on["unet.out.2.weight"], once["unet.out.2.weight"])
     for name, value in once.items():
         if name.startswith("unet"):
             torch.testing.assert_close(trained_on[name], value, rtol=0.05, atol=0.01, msg=name)
         else:
-            assert torch.equal(trained_on[name], value), name
+            torch.testing.assert_close(trained_on[name], value, rtol=2e-3, atol=1e-4, msg=name)
 
 
-def test_pictures_are_rendered_once_and_by_the_chunk(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "CHUNK", 2)
-    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", lambda *_: concurrent.futures.ThreadPoolExecutor(1))
-    seen, codes = pictures.rendered(tmp_path, 4, 1)
-    content, style = held_out.pretraining_portrait(np.random.default_rng(1))
-    assert (seen[2] == np.round(255 * render(content, style))).all()
-    assert codes[2].tolist() == [*style.vector, *content.vector]
-    monkeypatch.setattr(pictures, "render_chunk", None)
-    again, _ = pictures.rendered(tmp_path, 4, 1)
-    assert (again == seen).all()
-    with pytest.raises(ValueError, match="no multiple"):
-        pictures.rendered(tmp_path, 3, 1)
+def test_a_weights_file_keeps_the_vae_and_leaves_out_the_zeros_around_it(tmp_path):
+    shipped = Weights.load(PATH)
+    shipped.save(tmp_path / "again.safetensors", {})
+    again = Weights.load(tmp_path / "again.safetensors")
+    assert again.vae.keys() == shipped.vae.keys()
+    for name, value in shipped.vae.items():
+        torch.testing.assert_close(again.vae[name], value, rtol=2e-3, atol=1e-6, msg=name)
+    kept = sum(w.numel() for name, w in load_file(tmp_path / "again.safetensors").items() if name.startswith("vae."))
+    assert kept < 0.6 * sum(w.numel() for w in shipped.vae.values())
+
+
+def test_a_stream_brings_the_same_portraits_whatever_the_portions(rendered_here):
+    def same(a, b):
+        return torch.equal(a.pictures, b.pictures) and torch.equal(a.codes, b.codes) and torch.equal(a.masks, b.masks)
+
+    with pictures.Stream(5, 1) as stream:
+        whole = stream.at(0, 10)
+        assert same(stream.at(3, 2) + stream.at(5, 3), whole[3:8])
+        assert not same(stream.at(8, 2), whole[:2])
+    with pictures.Stream(6, 1) as other:
+        assert not same(other.at(0, 10), whole)
+    for picture, code in zip(whole.pictures, whole.codes.numpy(), strict=True):
+        content, style = Content.from_vector(code[words.CONTENT]), Style.from_vector(code[words.STYLE])
+        expected = torch.from_numpy(255 * render(content, style)).movedim(-1, 0)
+        assert float((picture - expected).abs().max()) <= 1, "rounded, of parameters that were clipped"
+
+
+def some_codes(count):
+    return pictures.drawn_codes(count, 9).numpy()
+
+
+def test_masks_are_where_the_renderer_draws_the_parts():
+    codes = some_codes(12)
+    found = dict(zip(PARTS, layout.masks(codes).swapaxes(0, 1), strict=True))
+    assert all(part.min() >= 0 and part.max() <= 1 for part in found.values())
+    for number, code in enumerate(codes):
+        content, style = Content.from_vector(code[words.CONTENT]), Style.from_vector(code[words.STYLE])
+        points = features(content, dataclasses.replace(style, wobble=-1.0))
+
+        def at(part, name, points=points, number=number):
+            x, y = (min(max(int(16 * place), 0), 15) for place in points[name])
+            return found[part][number, y, x]
+
+        bare = dataclasses.replace(content.identity, hair_length=-1.0, fringe=-1.0)
+        bald = layout.masks(np.concatenate([code[words.STYLE], bare.vector, content.pose.vector])[None])[0]
+        assert at("mouth", "mouth") > 0.3 and at("wall", "mouth") < 0.1
+        x, y = (int(16 * place) for place in points["left_eye"])
+        assert bald[PARTS.index("eyes"), y, x] > 0.3 and bald[PARTS.index("face"), y, x] > 0.9
+        assert found["body"][number, 15].max() > 0.5 and found["wall"][number, 0].max() > 0.5
+    whole = found["face"] + found["hair"] + found["body"] + found["wall"]
+    assert abs(float(whole.mean()) - 1) < 0.05, "together they cover the picture, once"
+
+
+def test_forced_maps_lie_where_the_parts_are_and_open_ones_leave_the_other_columns():
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.rand(3, len(PARTS), 16, 16, generator=generator)
+    columns = torch.zeros(3, LENGTH, dtype=torch.bool)
+    columns[:, 9:13] = True
+    forced, open_ = torch.tensor([True, True, False]), torch.tensor([False, True, False])
+    q, k = torch.randn(3, 2, 256, 8, generator=generator), torch.randn(3, 2, LENGTH, 8, generator=generator)
+    v = torch.eye(LENGTH).expand(3, 2, -1, -1)
+    own = (q @ k.transpose(-1, -2) / 8**0.5).softmax(-1)
+
+    def flat(x):
+        return x.transpose(1, 2).flatten(2)
+
+    def call(layout_of):
+        return split_heads(layout_of(None, flat(q), flat(k), flat(v), 2), 2)
+
+    laid_out = layout.Layout(masks, columns, forced, open_)
+    maps = call(laid_out)
+    wanted = layout.LEAST + layout.SPAN * masks[:, :2].flatten(2)
+    content = columns[0]
+    torch.testing.assert_close(maps[:2, ..., content].sum(-1), wanted[:2])
+    torch.testing.assert_close(maps[0].sum(-1), torch.ones(2, 256))
+    torch.testing.assert_close(maps[1][..., ~content], own[1][..., ~content])
+    torch.testing.assert_close(maps[2], own[2])
+    next_heads = call(laid_out)
+    torch.testing.assert_close(
+        next_heads[0, ..., content].sum(-1), layout.LEAST + layout.SPAN * masks[0, 2:4].flatten(1)
+    )
+
+    mass = own[2][..., content].sum(-1)
+    missed = [
+        torch.distributions.kl_divergence(
+            torch.distributions.Bernoulli(layout.LEAST + layout.SPAN * masks[2, 2 * n : 2 * n + 2].flatten(1)),
+            torch.distributions.Bernoulli(mass),
+        ).mean()
+        for n in range(2)
+    ]
+    torch.testing.assert_close(laid_out.error, torch.stack(missed).mean())
 
 
 def test_the_script_makes_a_weights_file_and_refuses_what_it_cannot_do(tmp_path):
     script = [sys.executable, str(ROOT / "scripts/train_demo_model.py")]
-    steps = ["--autoencoder-steps=1", "--text-encoder-steps=0", "--high-noise-steps=0", "--denoiser-steps=1"]
+    steps = ["--autoencoder-pictures=1", "--text-encoder-steps=0", "--high-noise-latents=0", "--denoiser-latents=1"]
     folders = ["--folder", str(tmp_path / "work"), "--output", str(tmp_path / "made.safetensors")]
-    subprocess.run([*script, *steps, *folders, "--pictures=500", "--device=cpu"], check=True)
+    subprocess.run([*script, *steps, *folders, "--device=cpu"], check=True)
     assert load_file(tmp_path / "made.safetensors").keys() == load_file(PATH).keys()
-    for refused in ("--pictures=300", "--processes=3", "--autoencoder-steps=0"):
+    for refused in ("--processes=3", "--autoencoder-pictures=0", "--denoiser-latents=0"):
         found = subprocess.run([*script, refused], capture_output=True, text=True)
         assert found.returncode == 2 and refused.partition("=")[0] in found.stderr.splitlines()[-1]
 
@@ -266,12 +350,12 @@ def test_attention_begins_in_the_columns_of_the_identifiers():
     def masses():
         masses = []
 
-        def watch(_, q, k, v, heads, *args, **kwargs):
+        def watch(plain, q, k, v, heads, *args, **kwargs):
             if k.shape[1] == LENGTH:
                 q_, k_ = split_heads(q, heads), split_heads(k, heads)
                 maps = (q_ @ k_.transpose(-1, -2) * q_.shape[-1] ** -0.5).softmax(-1)
                 masses.extend(maps[:, h, :, (5, 9)[h % 2]].mean() for h in range(heads))
-            return attention(None, q, k, v, heads)
+            return plain(q, k, v, heads, *args, **kwargs)
 
         noise = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
@@ -332,7 +416,7 @@ parallel.join()
 with fit.seeded():
     module = torch.nn.Linear(3, 4)
 part = torch.arange(24.0).view(8, 3).sin().chunk(2)[parallel.rank()]
-fit.fit(module, lambda _: (module(part) ** 2).mean(), 20, 0.1, Path(sys.argv[1]))
+fit.fit(module, lambda *_: (module(part) ** 2).mean(), 20, 0.1, Path(sys.argv[1]))
 assert parallel.processes() == 2
 """
 
@@ -347,7 +431,7 @@ def test_two_processes_train_as_one_does(tmp_path):
         module = torch.nn.Linear(3, 4)
         first = module.weight.detach().clone()
     x = torch.arange(24.0).view(8, 3).sin()
-    fit.fit(module, lambda _: (module(x) ** 2).mean(), 20, 0.1, tmp_path / "one.pt")
+    fit.fit(module, lambda *_: (module(x) ** 2).mean(), 20, 0.1, tmp_path / "one.pt")
     assert not torch.allclose(module.weight, first)
     for name, weight in module.state_dict().items():
         torch.testing.assert_close(together[name], weight)

@@ -14,7 +14,7 @@ from styo.demo import weights
 
 from . import pictures, reading, tables
 from .recipe import RECIPE
-from .rows import COMPONENTS, MAIN, PICTURES_BESIDE, SHIPPED_ROW, Judge, tables_of_rows
+from .rows import FULL_ROW, MAIN, PASSES, PICTURES_BESIDE, Judge, tables_of_rows
 from .runs import Run, carry_out, made_with
 from .trainings import FULL, QUICK_TRIPLES, trainings
 from .triples import TRIPLES, tasks
@@ -44,10 +44,11 @@ def measure_portraits(options, device: str):
     for title, part in rows.items():
         triples = f"{len(part[0].first)} triples"
         shown[f"{title}: {triples}"] = tables.results(part)
-        shown[f"{title}, difference to {SHIPPED_ROW}: {triples}"] = tables.differences(part)
+        if title != PASSES:
+            shown[f"{title}, difference to {FULL_ROW}: {triples}"] = tables.differences(part)
     shown |= {
         "Loss of every picture under every prompt": tables.losses(runs),
-        "Attention on the content columns": tables.attention(runs),
+        "What attention maps mean": tables.attention(runs),
         f"Seconds, --threads {options.threads}": tables.seconds(runs),
     }
     partial = options.quick or options.no_ablations or options.steps or len(chosen) < TRIPLES
@@ -66,9 +67,10 @@ def measure_portraits(options, device: str):
         "tables": shown,
     }
     report.publish(result, f"{name}-{device}", options.output)
-    pictures.plane(rows, options.output / f"{name}-{device}-plane.png")
-    on_sheet = {row.name: row for row in (*rows.get(COMPONENTS, ()), *rows[MAIN]) if row.name not in PICTURES_BESIDE}
-    pictures.sheet(chosen[:SHEET], list(on_sheet.values()), options.output / f"{name}-{device}-sheet.jpg")
+    planes = {title: part for title, part in rows.items() if title != PASSES}
+    pictures.plane(planes, options.output / f"{name}-{device}-plane.png")
+    on_sheet = [rows[PASSES][0], *(row for row in rows[MAIN] if row.name not in PICTURES_BESIDE)]
+    pictures.sheet(chosen[:SHEET], on_sheet, options.output / f"{name}-{device}-sheet.jpg")
 
 
 def _command(options) -> str:

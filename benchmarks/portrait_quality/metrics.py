@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
@@ -27,6 +29,12 @@ def blended_error(a: np.ndarray, b: np.ndarray) -> float:
     """Mean absolute difference of both, blurred: as from a distance at which dots and hatches blend into tones."""
     a, b = (gaussian_filter(x, (BLEND, BLEND, 0)) for x in (a, b))
     return pixel_error(a, b)
+
+
+def diversity(pictures: np.ndarray) -> float:
+    """Mean absolute difference of any two of ``pictures`` [N, H, W, 3], which are the same but for their seed."""
+    pairs = list(itertools.combinations(pictures, 2))
+    return float(np.mean([pixel_error(a, b) for a, b in pairs])) if pairs else 0.0
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import torch
 from shared.output_folder import temporary_output
 from styo.bridge.demo_model import load_demo_model
 from styo.bridge.idl import learn
 from styo.bridge.training_inputs import Inputs
-from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject
+from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject, StyOSourceAttention
 from styo.nodes.inversion import StyOInvertSource
 from styo.nodes.prompts import StyOEncodePrompts
 
 import nodes
 
 from .recipe import Recipe
+
+DENOISE = 0.6
+"""How much of sampling image to image goes through."""
+SOURCE_SEED = 0
+"""Of the source pass's noise; a stylization's is its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,48 +80,57 @@ class Passes:
         with torch.inference_mode():
             return nodes.common_ksampler(model, seed, *how, denoise=denoise, disable_noise=not noised)[0]
 
-    def from_noise(self, seed: int) -> Start:
-        """Both passes from the noise of ``seed``."""
-        side = self.recipe.resolution // 8
-        return Start(self, {"samples": torch.zeros(1, 4, side, side)}, seed, self.recipe.cfg, noised=True)
+    def stylization(self, seed: int, source: Source | None = None) -> dict:
+        """The stylization pass from the noise of ``seed``, with the maps of ``source`` or free of them."""
+        model = self.parts.model
+        if source:
+            with torch.inference_mode():
+                (model,) = StyOAttentionInject.execute(model, source.latent, 1.0, 0.0, 1.0).args
+        return self.sample(model, self.stylized, self.empty, seed)
 
-    def from_inverted(self, image: torch.Tensor) -> Start:
-        """Both passes from the noise that StyO Invert Source finds behind ``image``; the source pass takes cfg 1."""
+    def source_attention(self, image: torch.Tensor, seed: int) -> dict:
+        """The stylization pass under StyO Source Attention, which reads the photo at the noise of every evaluation."""
+        with torch.inference_mode():
+            latent = self.parts.encode(image)
+            node = StyOSourceAttention.execute(self.parts.model, self.source, latent, SOURCE_SEED, 1.0, 0.0, 1.0)
+        return self.sample(node.args[0], self.stylized, self.empty, seed)
+
+    def image_to_image(self, image: torch.Tensor, seed: int, positive=None) -> dict:
+        """The photo noised to ``DENOISE`` and sampled under ``positive``, or under the stylized prompt."""
+        positive = self.stylized if positive is None else positive
+        return self.sample(self.parts.model, positive, self.parts.encode(image), seed, denoise=DENOISE)
+
+    def captured_stylization(self, seed: int) -> dict:
+        """The stylization pass without FCC, under StyO Attention Capture: the same picture, and its own maps."""
+        return self.captured(self.stylized, self.empty, seed)
+
+    def captured(self, positive, latent: dict, seed: int, **how) -> dict:
+        """A pass under StyO Attention Capture: its LATENT brings its maps along."""
+        with torch.inference_mode():
+            model, latent = StyOAttentionCapture.execute(self.parts.model, latent).args
+        return self.sample(model, positive, latent, seed, **how)
+
+    @property
+    def empty(self) -> dict:
+        """The LATENT of no picture."""
+        side = self.recipe.resolution // 8
+        return {"samples": torch.zeros(1, 4, side, side)}
+
+    def forward_diffused(self, image: torch.Tensor) -> Source:
+        """The source pass from the forward-diffused photo: denoise 1 adds the encoded photo to the highest noise."""
+        return Source(self.captured(self.source, self.parts.encode(image), SOURCE_SEED))
+
+    def inverted(self, image: torch.Tensor) -> Source:
+        """The source pass at cfg 1 from the noise that StyO Invert Source finds behind the photo."""
         recipe, latent = self.recipe, self.parts.encode(image)
         with torch.inference_mode():
             how = (recipe.sampling_steps, recipe.scheduler, recipe.iterations)
             noise = StyOInvertSource.execute(self.parts.model, self.source, latent, *how)[0]
-        return Start(self, noise, 0, 1.0, noised=False)
+        return Source(self.captured(self.source, noise, SOURCE_SEED, cfg=1.0, noised=False))
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
-    """The source pass and the stylization pass from one and the same noise."""
+class Source:
+    """A source pass's ``latent``: the source's portrait again, and its maps."""
 
-    passes: Passes
     latent: dict
-    seed: int
-    source_cfg: float
-    noised: bool
-
-    @functools.cached_property
-    def source(self) -> dict:
-        """The source pass under StyO Attention Capture: the source's portrait again, and its maps."""
-        return self._captured(self.passes.source, self.source_cfg)
-
-    def stylized(self, fcc: bool = True) -> dict:
-        """The stylization pass, with the source pass's maps (StyO Attention Inject) or without."""
-        model = self.passes.parts.model
-        if fcc:
-            with torch.inference_mode():
-                (model,) = StyOAttentionInject.execute(model, self.source, 1.0, 0.0, 1.0).args
-        return self.passes.sample(model, self.passes.stylized, self.latent, self.seed, noised=self.noised)
-
-    def stylized_with_own_maps(self) -> dict:
-        """The stylization pass without FCC, under StyO Attention Capture: the same picture, and its own maps."""
-        return self._captured(self.passes.stylized)
-
-    def _captured(self, positive, cfg: float | None = None) -> dict:
-        with torch.inference_mode():
-            model, latent = StyOAttentionCapture.execute(self.passes.parts.model, self.latent).args
-        return self.passes.sample(model, positive, latent, self.seed, cfg, noised=self.noised)

@@ -52,3 +52,5 @@ class Recipe:
 
 
 RECIPE = Recipe()
+RATES = {"cross_attention": 5e-4, "lora": 5e-4}
+"""The learning rates of the other methods, each chosen for itself on the tuning set."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -17,19 +18,19 @@ from styo.demo import weights
 from styo.demo.portraits import features
 
 from .attention import columns_moved, content_attention
+from .causal import moved_towards
 from .losses import loss_matrix
 from .passes import Parts, Passes, train
-from .trainings import DREAMBOOTH, FULL, Training
+from .trainings import DREAMBOOTH, FULL, INSPECTED_TRIPLES, UNTRAINED, Training
 from .triples import Task
 
-DENOISE = 0.6
-"""How much of sampling image to image goes through."""
 NUMBERS = "numbers.json"
 PACKAGES = ("styo_attention", "training", "bridge", "nodes", "demo")
-MODULES = ("runs", "passes", "losses", "attention")
+MODULES = ("runs", "passes", "losses", "attention", "causal")
 """Code that a run's pictures and numbers come from."""
-KINDS = (("fcc", True), ("free", False))
-"""Stylization with the source's attention maps, and free of them; the latter only for the full training."""
+SOURCE, FREE, FORWARD, INVERTED, ATTENTION, IMAGE = "source", "free", "forward", "inverted", "attention", "image"
+"""Kinds of pictures: source passes, and stylizations: free of FCC, with the maps of the forward-diffused and of the
+inverted source, by StyO Source Attention, and image to image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,34 +91,49 @@ def carry_out(run: Run) -> float:
 
 
 def _styo(run: Run, parts: Parts) -> dict:
-    """The passes from noise and from the inverted source; of a model without training only the source passes."""
-    task, recipe, seconds = run.task, run.training.recipe, {}
+    """The source passes and the stylizations; of a model without training only the inside."""
+    task, name, recipe, seconds = run.task, run.training.name, run.training.recipe, {}
     images = {"source_image": task.source, "target_image": task.target}
     if recipe.auxiliary_count:
         images["auxiliary_images"] = task.auxiliary(recipe.auxiliary_count)
     if recipe.steps:
         parts = _timed(seconds, "training", lambda: train(parts, images, recipe))
-    kinds = KINDS if run.training.name == FULL else KINDS[:1] if recipe.steps else ()
-    passes, first = Passes(parts, recipe), run.training.seeds[0]
-    starts = {("inverted", first): _timed(seconds, "inversion", lambda: passes.from_inverted(task.source))}
-    starts |= {("noise", seed): passes.from_noise(seed) for seed in run.training.seeds}
-    for (start_name, seed), start in starts.items():
-        source = _timed(seconds, "source pass", lambda start=start: start.source)
-        run.keep(f"{start_name}-source", seed, parts.decode(source))
-        for kind, fcc in kinds:
-            latent = _timed(seconds, f"stylization, {kind}", lambda start=start, fcc=fcc: start.stylized(fcc))
-            run.keep(f"{start_name}-{kind}", seed, parts.decode(latent))
-    numbers = {"seconds": seconds}
-    if run.training.inspected:
-        landmarks = features(task.triple.source, task.triple.photo)
-        inspected = {name: start for (name, seed), start in starts.items() if seed == first}
-        numbers["attention"] = {name: content_attention(start.source, landmarks) for name, start in inspected.items()}
-        numbers["columns_moved"] = {
-            name: columns_moved(start.source, start.stylized_with_own_maps()) for name, start in inspected.items()
-        }
-        pictures = {name.partition("_")[0]: image for name, image in images.items()}
-        numbers["losses"] = loss_matrix(passes, pictures).tolist()
-    return numbers
+    passes = Passes(parts, recipe)
+    if recipe.steps:
+        _stylize(run, passes, seconds)
+    inspected = name in (FULL, UNTRAINED) and task.number < INSPECTED_TRIPLES
+    return {"seconds": seconds} | (_inside(run, passes, images) if inspected else {})
+
+
+def _stylize(run: Run, passes: Passes, seconds: dict[str, float]):
+    photo, whole = run.task.source, run.training.name == FULL
+    makers = {FORWARD: passes.forward_diffused} | ({INVERTED: passes.inverted} if whole else {})
+    stylize = {}
+    for kind, make in makers.items():
+        source = _timed(seconds, f"source pass, {kind}", lambda make=make: make(photo))
+        run.keep(f"{SOURCE}-{kind}", 0, passes.parts.decode(source.latent))
+        stylize[kind] = functools.partial(passes.stylization, source=source)
+    if whole:
+        stylize[FREE] = passes.stylization
+        stylize[ATTENTION] = functools.partial(passes.source_attention, photo)
+        stylize[IMAGE] = functools.partial(passes.image_to_image, photo)
+    for kind, make in stylize.items():
+        for seed in run.training.seeds:
+            latent = _timed(seconds, f"stylization, {kind}", lambda make=make, seed=seed: make(seed=seed))
+            run.keep(kind, seed, passes.parts.decode(latent))
+
+
+def _inside(run: Run, passes: Passes, images: dict[str, torch.Tensor]) -> dict:
+    """What the maps and the identifiers mean."""
+    triple = run.task.triple
+    source, own = passes.forward_diffused(run.task.source), passes.captured_stylization(run.training.seeds[0])
+    pictures = {name.partition("_")[0]: image for name, image in images.items()}
+    return {
+        "attention": content_attention(source.latent, features(triple.source, triple.photo)),
+        "columns_moved": columns_moved(source.latent, own),
+        "causal": moved_towards(passes),
+        "losses": loss_matrix(passes, pictures).tolist(),
+    }
 
 
 def _dreambooth(run: Run, parts: Parts) -> dict:
@@ -125,10 +141,8 @@ def _dreambooth(run: Run, parts: Parts) -> dict:
     task, recipe, seconds = run.task, run.training.recipe, {}
     parts = _timed(seconds, "training", lambda: train(parts, {"auxiliary_images": task.target}, recipe))
     passes = Passes(parts, recipe)
-    source = parts.encode(task.source)
     for seed in run.training.seeds:
-        latent = passes.sample(parts.model, passes.auxiliary, source, seed, denoise=DENOISE)
-        run.keep("image-to-image", seed, parts.decode(latent))
+        run.keep(IMAGE, seed, parts.decode(passes.image_to_image(task.source, seed, passes.auxiliary)))
     return {"seconds": seconds}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .intervals import mean_and_interval
 from .losses import TERMS
-from .rows import MEASURES, SHIPPED_ROW, Row
+from .rows import FULL_ROW, MEASURES, Row
 from .runs import Run
 from .trainings import FULL, UNTRAINED
 
@@ -23,7 +23,7 @@ def results(rows: list[Row]) -> Table:
 
 def differences(rows: list[Row]) -> Table:
     """How much more each row has than StyO as it is shipped, on the same triples, with that difference's interval."""
-    shipped = next(row for row in rows if row.name == SHIPPED_ROW)
+    shipped = next(row for row in rows if row.name == FULL_ROW)
     table = [["", *(measure.head for measure in MEASURES)]]
     for row in rows:
         if row is not shipped:
@@ -48,7 +48,8 @@ def values(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
 def losses(runs: dict[str, dict[str, Run]]) -> Table:
     """The loss of every picture under every prompt, and how much its own prompt is better than the best other one."""
     table = [["prompt", *(f"{term}, {text}" for text in ("untrained", "trained") for term in TERMS)]]
-    matrices = [np.array([run.numbers["losses"] for run in runs[name].values()]) for name in (UNTRAINED, FULL)]
+    inspected = [[run.numbers for run in runs[name].values()] for name in (UNTRAINED, FULL)]
+    matrices = [np.array([numbers["losses"] for numbers in part if "losses" in numbers]) for part in inspected]
     for i, term in enumerate(TERMS):
         table.append([term, *(f"{loss:.4f}" for matrix in matrices for loss in matrix.mean(0)[i])])
     margins = [
@@ -60,19 +61,16 @@ def losses(runs: dict[str, dict[str, Run]]) -> Table:
 
 
 def attention(runs: dict[str, dict[str, Run]]) -> Table:
-    """The content columns in the source pass: their share of attention, how much denser it is in the face, and how far
-    from them the stylization pass's own are.
-
-    Where a pass from noise puts the face is not known, so how dense it is there is of the inverted source alone.
+    """What maps mean: the content columns of the source pass, how far the stylization pass's own are from them, and
+    where another seed's columns move a stylization.
     """
-    heads = ("share of the content columns", "in the face / outside, per position", "moved in the stylization pass")
-    table = [["source pass", *heads]]
+    heads = ("share of the content columns", "in the face / outside, per position", "moved by FCC")
+    seeds = ("two seeds apart, pixels", "moved by another seed's columns", "nearer to that seed")
+    table = [["", *heads, *seeds]]
     for name, text in ((UNTRAINED, "untrained"), (FULL, "trained")):
-        for start, start_text in (("noise", "from noise"), ("inverted", "from the inverted source")):
-            found = np.array([run.numbers["attention"][start] for run in runs[name].values()])
-            density = _cell(found[:, 1], ".2f") if start == "inverted" else ""
-            moved = np.array([run.numbers["columns_moved"][start] for run in runs[name].values()])
-            table.append([f"{text}, {start_text}", _cell(found[:, 0], ".3f"), density, _cell(moved, ".3f")])
+        inspected = [run.numbers for run in runs[name].values() if "causal" in run.numbers]
+        found = [[*numbers["attention"], numbers["columns_moved"], *numbers["causal"]] for numbers in inspected]
+        table.append([text, *(_cell(column, ".3f") for column in np.array(found).T)])
     return table
 
 

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 
-from .recipe import Recipe
+from .recipe import RATES, Recipe
 from .triples import TRIPLES
 
 SEEDS = (1, 2, 3)
-"""Of the noise that passes start from; the inverted source starts from its own, and is sampled once."""
-COMPONENT_TRIPLES, SETTING_TRIPLES = 12, 6
-"""On how many of the triples StyO is run without one of its components, and with another repeats or method."""
+"""Of the noise that stylizations start from."""
+COMPONENT_TRIPLES, SETTING_TRIPLES, INSPECTED_TRIPLES = 12, 6, 6
+"""On how many of the triples StyO is run with fewer components, with another repeats or method, and looked into."""
 QUICK_TRIPLES = 3
 
-FULL, NO_NEGATORS, NO_AUXILIARY, DREAMBOOTH, UNTRAINED = (
-    "full",
-    "no-negators",
-    "no-auxiliary",
-    "dreambooth",
-    "untrained",
-)
+FULL, POSITIVE, NEGATIVE, DREAMBOOTH, UNTRAINED = "full", "positive", "negative", "dreambooth", "untrained"
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One training of every one of the first ``triples`` triples, ``inspected`` if its inside is looked at too.
-
-    A recipe of 0 steps stands for the model as it comes.
-    """
+    """One training of every one of the first ``triples`` triples; a recipe of 0 steps is the model as it comes."""
 
     name: str
     recipe: Recipe
     triples: int
     seeds: tuple[int, ...] = SEEDS
-
-    @property
-    def inspected(self) -> bool:
-        return self.name in (FULL, UNTRAINED)
 
 
 def trainings(recipe: Recipe, quick: bool = False, ablations: bool = True) -> list[Training]:
@@ -49,15 +36,15 @@ def trainings(recipe: Recipe, quick: bool = False, ablations: bool = True) -> li
         return dataclasses.replace(recipe, **changes)
 
     plain = changed(source_style=recipe.target_style, target_style="unused", style_repeats=1, negator="")
-    main = {FULL: recipe, DREAMBOOTH: plain, UNTRAINED: changed(steps=0)}
+    main = {FULL: (recipe, TRIPLES), DREAMBOOTH: (plain, TRIPLES), UNTRAINED: (changed(steps=0), INSPECTED_TRIPLES)}
     if quick:
-        return [Training(name, changes, QUICK_TRIPLES, SEEDS[:1]) for name, changes in main.items()]
-    found = [Training(name, changes, TRIPLES, SEEDS if changes.steps else SEEDS[:1]) for name, changes in main.items()]
+        return [Training(name, changes, QUICK_TRIPLES, SEEDS[:2]) for name, (changes, _) in main.items()]
+    found = [Training(name, changes, triples) for name, (changes, triples) in main.items()]
     if not ablations:
         return found
-    components = {NO_NEGATORS: changed(negator=""), NO_AUXILIARY: changed(auxiliary_count=0)}
+    components = {POSITIVE: changed(negator="", auxiliary_count=0), NEGATIVE: changed(auxiliary_count=0)}
     settings = {f"style-repeats-{n}": changed(style_repeats=n) for n in (1, 2, 3) if n != recipe.style_repeats}
     settings |= {f"content-repeats-{n}": changed(content_repeats=n) for n in (1, 2, 3) if n != recipe.content_repeats}
-    settings |= {f"method-{method}": changed(method=method) for method in ("cross_attention", "lora")}
+    settings |= {f"method-{name}": changed(method=name, learning_rate=rate) for name, rate in RATES.items()}
     found += [Training(name, changes, COMPONENT_TRIPLES) for name, changes in components.items()]
     return found + [Training(name, changes, SETTING_TRIPLES) for name, changes in settings.items()]

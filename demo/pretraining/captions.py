@@ -8,12 +8,12 @@ import torch
 from comfy.sd1_clip import SD1Tokenizer
 
 from ...training.prompts import Prompts
-from ..words import CONTENT, END, STYLE, rare_words
+from ..words import END, PERSON, STYLE, rare_words
 
 LENGTH = 77
 IDENTIFIERS = ("aug", "ak", "sks", "lun")
 """Four words of one token that hold the places of a style, its negation, a content and its negation."""
-TOLD = (STYLE, None, CONTENT, None)
+TOLD = (STYLE, None, PERSON, None)
 """The part of its picture's code that each of them tells."""
 NEGATORS = ("not", "not", "without", "except", "")
 EMPTY_SHARE, AUXILIARY_SHARE = 0.1, 0.15
@@ -63,7 +63,7 @@ class Captions:
         ids = torch.tensor([tokens(""), *auxiliary, *full])
         places = torch.stack([ids == identifier for identifier in identifiers])
         words, text = ids.masked_fill(places.any(0), END).unique(return_inverse=True)
-        begun = places[TOLD.index(CONTENT)].cumsum(1) > 0
+        begun = places[TOLD.index(PERSON)].cumsum(1) > 0
         return cls(words.tolist(), text, places, begun & (ids != END), len(auxiliary))
 
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:

@@ -11,21 +11,28 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ...bridge.unet_copy import PlainLayers, autocast
 from ...training.losses import add_noise
-from ..shapes import UNET
+from ..shapes import LATENT_SIDE, UNET
 from ..weights import Weights
+from ..words import CONTENT
 from . import parallel
 from .captions import TOLD, Captions
 from .first_attention import attend_to_identifiers
-from .fit import SEED, fit, precision, seeded
+from .fit import SEED, compiled, fit, on_accelerator, precision, seeded
 from .layout import PARTS, Layout
+from .pictures import Stream
 from .text_encoder import TextEncoder, initialize
 
-BATCH = 48
+BATCH, ACCELERATED_BATCH = 48, 512
 LEARNING_RATE = 2e-3
 FEATURES_COUNT = 3.0
 """How much more an error of the noise counts where eyes and mouth are: a few of the latent's positions."""
 LAYOUT_COUNTS = 0.25
 """Weight of the attention maps' error."""
+USES = 32
+"""How often a portrait's latent is used, each time with other noise."""
+FIRST = 2000
+"""Portraits that there are from the first step on."""
+ENCODE_BATCH = 32
 EXAMPLES = 512
 """Captions that tell the first attention apart."""
 
@@ -70,51 +77,72 @@ class Denoiser(torch.nn.Module):
             return self.unet(z_t, t.float(), context=c, transformer_options=options).float()
 
 
-@dataclasses.dataclass(frozen=True)
-class Samples:
-    """Portraits to learn from: ``latents`` [N, 4, h, w], ``codes`` [N, parameters], ``masks`` [N, parts, h, w]."""
+@dataclasses.dataclass
+class Pool:
+    """Latents on a device, with the masks and codes of their portraits; one by one they come from a stream.
+
+    Attributes:
+        latents: [N, 4, h, w] in the UNet's scale, in half precision.
+        codes: [N, parameters], on the CPU.
+        masks: [N, parts, h, w].
+        filled: how many of the N are there.
+    """
 
     latents: torch.Tensor
     codes: torch.Tensor
     masks: torch.Tensor
+    filled: int = 0
 
-    def __len__(self) -> int:
-        return len(self.latents)
+    @classmethod
+    def of(cls, count: int, device: str) -> Pool:
+        """One for ``count`` portraits, still empty."""
+        half = {"dtype": torch.float16, "device": device}
+        latents, masks = (torch.empty(count, n, LATENT_SIDE, LATENT_SIDE, **half) for n in (4, len(PARTS)))
+        return cls(latents, torch.empty(count, CONTENT.stop), masks)
 
-    def __getitem__(self, picks) -> Samples:
-        return Samples(self.latents[picks], self.codes[picks], self.masks[picks])
+    @torch.no_grad()
+    def fill(self, count: int, stream: Stream, encode: Callable[[torch.Tensor], torch.Tensor]):
+        """Have the first ``count`` portraits of the stream, or all that there is room for."""
+        while self.filled < min(count, len(self.latents)):
+            part = slice(self.filled, min(self.filled + ENCODE_BATCH, count, len(self.latents)))
+            portraits = stream.at(part.start, part.stop - part.start)
+            self.latents[part] = encode(portraits.pictures)
+            self.codes[part], self.masks[part] = portraits.codes, portraits.masks
+            self.filled = part.stop
 
-    def to(self, device) -> Samples:
-        """The same on a device."""
-        return Samples(self.latents.to(device), self.codes.to(device), self.masks.to(device))
+    def drawn(self, count: int, generator: torch.Generator) -> Pool:
+        """``count`` of those that are there, by chance."""
+        picks = torch.randint(self.filled, (count,), generator=generator)
+        return Pool(self.latents[picks].float(), self.codes[picks], self.masks[picks].float(), count)
 
 
 def noise_and_layout_error(
-    denoiser: Denoiser,
+    encoder: TextEncoder,
+    eps_theta: Callable[..., torch.Tensor],
     captions: Captions,
-    samples: Samples,
+    samples: Pool,
     sigmas: torch.Tensor,
     least_noise: float,
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(error of the noise, error of the attention maps) of a batch of ``samples``, at some of the noises ``sigmas`` [T].
+    """(error of the noise, error of the attention maps) of a batch of ``samples``, at some of the ``sigmas`` [T].
 
     The error of the noise is weighted as that of v (arXiv 2202.00512, section 4), and where eyes and mouth are.
     Half of the timesteps are drawn in proportion to their number: with an even share the steps at high noise would
     hardly count, and it is there that words have to decide about pose and colours. Only timesteps from the share
     ``least_noise`` of the schedule on are drawn.
     """
-    device, batch = samples.latents.device, len(samples)
+    device, batch = samples.latents.device, len(samples.codes)
     kinds = captions.draw(batch, generator)
-    embeddings = captions.embed(kinds, samples.codes.cpu(), denoiser.encoder.words, generator)
+    embeddings = captions.embed(kinds, samples.codes, encoder.words, generator)
     with torch.no_grad():
-        context = denoiser.encoder.context(embeddings)
+        context = encoder.context(embeddings)
     eps = torch.randn(samples.latents.shape, generator=generator).to(device)
     spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
     spread = torch.where(torch.rand(batch, generator=generator) < 0.5, spread.sqrt(), spread)
     t = ((least_noise + (1 - least_noise) * spread) * len(sigmas)).long().clamp(max=len(sigmas) - 1).to(device)
     layout = Layout.draw(samples.masks, captions.content[kinds], generator)
-    prediction = denoiser.eps_theta(add_noise(samples.latents, eps, sigmas[t]), t, context, layout)
+    prediction = eps_theta(add_noise(samples.latents, eps, sigmas[t]), t, context, layout)
     eyes, mouth = (samples.masks[:, PARTS.index(part)] for part in ("eyes", "mouth"))
     where = 1 + FEATURES_COUNT * torch.maximum(eyes, mouth)[:, None]
     error = (where * (eps - prediction) ** 2).sum((1, 2, 3)) / (eps.shape[1] * where.sum((1, 2, 3)))
@@ -124,42 +152,33 @@ def noise_and_layout_error(
 def train_denoiser(
     denoiser: Denoiser,
     captions: Captions,
-    latents: torch.Tensor,
-    codes: torch.Tensor,
+    pool: Pool,
+    fill: Callable[[int], None],
     sigmas: torch.Tensor,
     least_noise: float,
-    steps: int,
+    latents: int,
     state: Path,
     device: str,
     report: Callable[[Denoiser, int], None],
 ) -> Denoiser:
-    """A ``denoiser`` trained on ``latents`` [N, 4, h, w] of portraits of ``codes`` [N, parameters], at ``sigmas`` [T].
+    """A ``denoiser`` trained on ``latents`` of the pool, which ``fill(count)`` fills, at ``sigmas`` [T].
 
-    The error of the noise is weighted as that of v (arXiv 2202.00512, section 4), and timesteps are drawn in proportion
-    to their number: with an even share the steps at high noise would hardly count, and it is there that words have to
-    decide about pose and colours. Only timesteps from the share ``least_noise`` of the schedule on are drawn; a network
-    that begins with high noise alone learns in a few thousand pictures what words mean, and one that begins with all of
-    them has not after a hundred thousand. ``report(average, step)`` runs at every save and at the end.
+    A network that begins with high noise alone learns in a few thousand pictures what words mean, and one that begins
+    with all of it has not after a hundred thousand: hence ``least_noise``. ``report(average, step)`` runs at every
+    save and at the end.
     """
     denoiser.to(device).unet.requires_grad_(True)
+    eps_theta = compiled(denoiser.eps_theta, device)
     sigmas = sigmas.to(device)
-    batch = BATCH // parallel.processes()
+    batch = (ACCELERATED_BATCH if on_accelerator(device) else BATCH) // parallel.processes()
 
-    def loss_of(generator: torch.Generator) -> torch.Tensor:
-        picks = torch.randint(len(latents), (batch,), generator=generator)
-        kinds = captions.draw(batch, generator)
-        embeddings = captions.embed(kinds, codes[picks], denoiser.encoder.words, generator)
-        z, eps = latents[picks].to(device), torch.randn((batch, *latents.shape[1:]), generator=generator).to(device)
-        spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-        t = (
-            ((least_noise + (1 - least_noise) * spread.sqrt()) * len(sigmas))
-            .long()
-            .clamp(max=len(sigmas) - 1)
-            .to(device)
+    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
+        fill(FIRST + (step + 1) * batch // USES)
+        samples = pool.drawn(batch, generator)
+        noise, layout = noise_and_layout_error(
+            denoiser.encoder, eps_theta, captions, samples, sigmas, least_noise, generator
         )
-        context = denoiser.encoder.context(embeddings)
-        prediction = denoiser.eps_theta(add_noise(z, eps, sigmas[t]), t, context)
-        weight = 1 + sigmas[t] ** 2
-        return (weight * ((eps - prediction) ** 2).mean((1, 2, 3))).mean()
+        return noise + LAYOUT_COUNTS * layout
 
+    steps = -(-latents // (batch * parallel.processes()))
     return fit(denoiser, loss_of, steps, LEARNING_RATE, state, report)

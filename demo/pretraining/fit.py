@@ -25,9 +25,19 @@ SEED = 20230303
 
 def precision(device: torch.device | str) -> torch.dtype:
     """What to compute in: bfloat16 where the processor has it, as every accelerator does and some CPUs do."""
-    if torch.device(device).type != "cpu" or torch.cpu.get_capabilities().get("avx512_bf16"):
+    if on_accelerator(device) or torch.cpu.get_capabilities().get("avx512_bf16"):
         return torch.bfloat16
     return torch.float32
+
+
+def on_accelerator(device: torch.device | str) -> bool:
+    """Whether batches may be large."""
+    return torch.device(device).type != "cpu"
+
+
+def compiled(function: Callable, device: torch.device | str) -> Callable:
+    """``function`` through torch.compile where that pays: on a CPU it takes longer than it saves."""
+    return torch.compile(function) if on_accelerator(device) else function
 
 
 @contextlib.contextmanager
@@ -40,13 +50,15 @@ def seeded() -> Iterator[None]:
 
 def fit(
     module: torch.nn.Module,
-    loss_of: Callable[[torch.Generator], torch.Tensor],
+    loss_of: Callable[[torch.Generator, int], torch.Tensor],
     steps: int,
     learning_rate: float,
     state: Path,
     report: Callable[[torch.nn.Module, int], None] = lambda average, step: None,
 ) -> torch.nn.Module:
-    """Minimise ``loss_of(generator)`` over the parameters of ``module`` that require gradients; returns their average.
+    """Minimise ``loss_of(generator, step)`` over the parameters of ``module`` that require gradients.
+
+    Returns the average of the last of them.
 
     Everything random in a step comes from the generator, which is seeded by the step (and differs between parallel
     processes, which share their gradients), so a run stopped between two saves at ``state`` takes the same steps again.
@@ -77,7 +89,7 @@ def fit(
     progress = trange(first, steps, initial=first, total=steps, mininterval=10, desc=state.stem, disable=rank > 0)
     for step in progress:
         generator.manual_seed((SEED * 1_000_003 + step) * processes + rank)
-        loss = loss_of(generator)
+        loss = loss_of(generator, step)
         module.zero_grad(set_to_none=True)
         (loss / processes).backward()
         parallel.add_up([p.grad for p in parameters])

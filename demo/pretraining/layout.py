@@ -1,4 +1,4 @@
-"""Cross attention that means layout: while it is trained, each head's content columns lie where one part of a person is.
+"""Cross attention that means layout: while it is trained, each head's content columns lie where a part of a person is.
 
 The renderer knows where that is. In most captions the maps are *forced* there, so at high noise they are the only place
 where the layout can be read, and the UNet learns to draw where its maps say. In the others the maps are its own, and
@@ -37,7 +37,7 @@ FCC replaces the content columns and leaves the others as they are: the UNet has
 
 
 def masks(codes: np.ndarray) -> np.ndarray:
-    """How much of each latent position is of each part, [N, parts, side, side], in portraits of ``codes`` [N, codes]."""
+    """How much of each latent position is which part, [N, parts, side, side], in portraits of ``codes`` [N, codes]."""
     return np.stack([_masks(Content.from_vector(code[CONTENT]), Style.from_vector(code[STYLE])) for code in codes])
 
 
@@ -95,8 +95,8 @@ class Layout:
         if k.shape[2] != LENGTH:
             attended = torch.nn.functional.scaled_dot_product_attention(q, k, v)
         else:
-            maps = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
-            attended = self._laid_out(maps) @ v
+            maps = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).float().softmax(-1)
+            attended = self._laid_out(maps).to(v.dtype) @ v
         return attended.transpose(1, 2).flatten(2)
 
     def _laid_out(self, maps: torch.Tensor) -> torch.Tensor:
@@ -104,11 +104,9 @@ class Layout:
         own = self._target(maps.shape[1], maps.shape[2])
         content = self.columns[:, None, None]
         mass = (maps * content).sum(-1).clamp(1e-4, 1 - 1e-4)
-        told = self.columns.any(1) & ~self.forced
-        if told.any():
-            missed = torch.nn.functional.binary_cross_entropy(mass[told].float(), own[told], reduction="none")
-            least = torch.nn.functional.binary_cross_entropy(own[told], own[told], reduction="none")
-            self.errors.append((missed - least).mean())
+        told = (self.columns.any(1) & ~self.forced).to(mass.dtype)
+        missed = own * (own / mass).log() + (1 - own) * ((1 - own) / (1 - mass)).log()
+        self.errors.append((missed.mean((1, 2)) * told).sum() / told.sum().clamp(min=1))
         shares = torch.where(self.forced[:, None, None], own / mass, 1)
         others = torch.where((self.forced & ~self.open)[:, None, None], (1 - own) / (1 - mass), 1)
         return maps * torch.where(content, shares[..., None], others[..., None])
@@ -123,5 +121,5 @@ class Layout:
 
     @property
     def error(self) -> torch.Tensor:
-        """What the own maps of captions with content miss, the mean over heads and positions."""
-        return torch.stack(self.errors).mean() if self.errors else self.masks.new_zeros(())
+        """What the own maps of captions with content miss: Kullback and Leibler's divergence, the mean of all."""
+        return torch.stack(self.errors).mean()

@@ -106,7 +106,7 @@ def train_text_encoder(
         reading = Reading(encoder).to(device)
     batch = BATCH // parallel.processes()
 
-    def loss_of(generator: torch.Generator) -> torch.Tensor:
+    def loss_of(generator: torch.Generator, _: int) -> torch.Tensor:
         picks = torch.randint(len(codes), (batch,), generator=generator)
         return reading.error(captions, codes[picks], generator)
 

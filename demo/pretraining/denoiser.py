@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,10 @@ FEATURES_COUNT = 3.0
 """How much more an error of the noise counts where eyes and mouth are: a few of the latent's positions."""
 LAYOUT_COUNTS = 0.25
 """Weight of the attention maps' error."""
+CONFLICT = (1.0, 6.0)
+"""Noises between which what is seen in them comes to count less than what maps say."""
+MOVED = 3
+"""By how many of the latent's positions a portrait is at most somewhere else."""
 USES = 32
 """How often a portrait's latent is used, each time with other noise."""
 FIRST = 2000
@@ -131,6 +136,9 @@ def noise_and_layout_error(
     Half of the timesteps are drawn in proportion to their number: with an even share the steps at high noise would
     hardly count, and it is there that words have to decide about pose and colours. Only timesteps from the share
     ``least_noise`` of the schedule on are drawn.
+
+    Where maps are forced, what is seen through much noise may be somewhere else than they say: they are right, or FCC
+    would come too late in every step but the first.
     """
     device, batch = samples.latents.device, len(samples.codes)
     kinds = captions.draw(batch, generator)
@@ -142,11 +150,32 @@ def noise_and_layout_error(
     spread = torch.where(torch.rand(batch, generator=generator) < 0.5, spread.sqrt(), spread)
     t = ((least_noise + (1 - least_noise) * spread) * len(sigmas)).long().clamp(max=len(sigmas) - 1).to(device)
     layout = Layout.draw(samples.masks, captions.content[kinds], generator)
-    prediction = eps_theta(add_noise(samples.latents, eps, sigmas[t]), t, context, layout)
+    drift = layout.forced * torch.rand(batch, generator=generator).to(device) * _conflict(sigmas[t])
+    seen = torch.lerp(samples.latents, elsewhere(samples.latents, generator), drift[:, None, None, None])
+    prediction = eps_theta(add_noise(seen, eps, sigmas[t]), t, context, layout)
+    eps = eps + (seen - samples.latents) / sigmas[t][:, None, None, None]
     eyes, mouth = (samples.masks[:, PARTS.index(part)] for part in ("eyes", "mouth"))
     where = 1 + FEATURES_COUNT * torch.maximum(eyes, mouth)[:, None]
     error = (where * (eps - prediction) ** 2).sum((1, 2, 3)) / (eps.shape[1] * where.sum((1, 2, 3)))
     return ((1 + sigmas[t] ** 2) * error).mean(), layout.error
+
+
+def _conflict(sigmas: torch.Tensor) -> torch.Tensor:
+    """How far what is seen may be from what the maps say, at each noise: not at all below CONFLICT, wholly above."""
+    low, high = (math.log(sigma) for sigma in CONFLICT)
+    return ((sigmas.log() - low) / (high - low)).clamp(0, 1)
+
+
+def elsewhere(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """``latents`` [N, 4, h, w], each moved by some positions, and half of them mirrored."""
+    side = torch.arange(LATENT_SIDE)
+    moved = torch.empty_like(latents)
+    for number, (right, down) in enumerate(torch.randint(-MOVED, MOVED + 1, (len(latents), 2), generator=generator)):
+        rows, columns = (side - down).clamp(0, LATENT_SIDE - 1), (side - right).clamp(0, LATENT_SIDE - 1)
+        if torch.rand((), generator=generator) < 0.5:
+            columns = columns.flip(0)
+        moved[number] = latents[number][:, rows][..., columns]
+    return moved
 
 
 def train_denoiser(

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -271,6 +272,22 @@ def test_masks_are_where_the_renderer_draws_the_parts():
         assert found["body"][number, 15].max() > 0.5 and found["wall"][number, 0].max() > 0.5
     whole = found["face"] + found["hair"] + found["body"] + found["wall"]
     assert abs(float(whole.mean()) - 1) < 0.05, "together they cover the picture, once"
+
+
+def test_a_portrait_that_is_seen_elsewhere_is_the_same_moved_or_mirrored():
+    latents = torch.randn(40, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    moved = denoiser.elsewhere(latents, torch.Generator().manual_seed(1))
+    most = range(-denoiser.MOVED, denoiser.MOVED + 1)
+    inner = slice(denoiser.MOVED, -denoiser.MOVED)
+    found = set()
+    for before, after in zip(latents, moved, strict=True):
+        cases = {}
+        for right, down, mirrored in itertools.product(most, most, (False, True)):
+            expected = before.roll((down, right), (1, 2))
+            cases[right, down, mirrored] = (expected.flip(2) if mirrored else expected)[:, inner, inner]
+        (case,) = [case for case, expected in cases.items() if torch.equal(expected, after[:, inner, inner])]
+        found.add(case)
+    assert len(found) > 20 and {mirrored for *_, mirrored in found} == {False, True}
 
 
 def test_forced_maps_lie_where_the_parts_are_and_open_ones_leave_the_other_columns():

@@ -9,12 +9,23 @@ import numpy as np
 import pytest
 from portrait_quality import metrics, reading, tables
 from portrait_quality.attention import face
+from portrait_quality.causal import moved_towards
 from portrait_quality.colour_transfer import transfer_colours
 from portrait_quality.intervals import mean_and_interval
 from portrait_quality.recipe import RECIPE
-from portrait_quality.rows import COMPONENTS, MAIN, MEASURES, SETTINGS, SHIPPED_ROW, Row
+from portrait_quality.rows import COMPONENTS, FULL_ROW, MAIN, MEASURES, PASSES, SETTINGS, Row
 from portrait_quality.runs import Run, made_with
-from portrait_quality.trainings import COMPONENT_TRIPLES, DREAMBOOTH, FULL, SETTING_TRIPLES, UNTRAINED, trainings
+from portrait_quality.trainings import (
+    COMPONENT_TRIPLES,
+    DREAMBOOTH,
+    FULL,
+    INSPECTED_TRIPLES,
+    NEGATIVE,
+    POSITIVE,
+    SETTING_TRIPLES,
+    UNTRAINED,
+    trainings,
+)
 from portrait_quality.triples import TRIPLES, tasks
 from scipy import stats
 from shared import launch
@@ -81,13 +92,18 @@ def test_triples_are_the_same_every_time(task):
     assert (task.source == tasks()[0].source).all()
 
 
-def test_only_one_thing_differs_in_an_ablation():
+def test_an_ablation_differs_in_what_its_name_says():
     found = {training.name: training for training in trainings(RECIPE)}
-    for training in found.values():
-        if training.name != DREAMBOOTH:
-            changed = [n for n, v in vars(training.recipe).items() if v != getattr(RECIPE, n)]
-            assert len(changed) == (training.name != FULL), training.name
-        assert training.triples in (TRIPLES, COMPONENT_TRIPLES, SETTING_TRIPLES)
+    own = {POSITIVE: {"negator", "auxiliary_count"}, NEGATIVE: {"auxiliary_count"}, UNTRAINED: {"steps"}, FULL: set()}
+    for name, training in found.items():
+        if name != DREAMBOOTH:
+            setting, _, value = name.rpartition("-")
+            expected = own.get(name, {setting.replace("-", "_")})
+            changed = {n for n, v in vars(training.recipe).items() if v != getattr(RECIPE, n)}
+            assert changed - {"learning_rate"} == expected, name
+            assert "learning_rate" not in changed or setting == "method", "each method has a rate of its own"
+            assert not setting or str(getattr(training.recipe, setting.replace("-", "_"))) == value
+        assert training.triples in (TRIPLES, COMPONENT_TRIPLES, SETTING_TRIPLES, INSPECTED_TRIPLES)
 
 
 def test_dreambooth_has_one_identifier():
@@ -136,6 +152,31 @@ def test_similarity_is_1_for_equal_pictures_and_falls(task):
     picture = task.ground_truth[0].numpy()
     assert metrics.similarity(picture, picture) == pytest.approx(1)
     assert metrics.similarity(picture, picture[:, ::-1]) < 0.9
+
+
+def test_diversity_is_the_mean_difference_of_two_seeds():
+    pictures = np.stack([np.full((8, 8, 3), value) for value in (0.1, 0.2, 0.5)])
+    assert metrics.diversity(pictures) == pytest.approx((0.1 + 0.4 + 0.3) / 3)
+    assert metrics.diversity(pictures[:1]) == metrics.diversity(pictures[[0, 0]]) == 0
+
+
+def test_columns_that_tell_everything_bring_a_picture_all_the_way_to_the_other_seed():
+    class AllTelling:
+        parts = SimpleNamespace(decode=lambda latent: latent)
+
+        def captured_stylization(self, seed):
+            return np.full((1, 4, 4, 3), 0.1 * seed)
+
+        def stylization(self, seed, source):
+            return source.latent
+
+    class Deaf(AllTelling):
+        def stylization(self, seed, source):
+            return self.captured_stylization(seed)
+
+    apart = (0.1 + 0.1 + 0.2) / 3
+    assert moved_towards(AllTelling()) == pytest.approx((apart, 1, 1))
+    assert moved_towards(Deaf()) == pytest.approx((apart, 0, 0))
 
 
 def test_colours_do_not_depend_on_their_places(task):
@@ -235,7 +276,7 @@ def made_up_row(name, *values):
 
 
 def test_differences_are_how_much_more_a_row_has_than_styo_as_shipped():
-    table = tables.differences([made_up_row("other", 0.5, 0.7), made_up_row(SHIPPED_ROW, 0.25, 0.45)])
+    table = tables.differences([made_up_row("other", 0.5, 0.7), made_up_row(FULL_ROW, 0.25, 0.45)])
     assert [row[0] for row in table] == ["", "other"]
     assert table[1][1] == "+0.250 (+0.250 .. +0.250)"
 
@@ -273,6 +314,6 @@ def test_the_published_figures_are_of_the_shipped_model_reader_and_recipe():
     published = json.loads((launch.ROOT / "benchmarks/results/portraits-cpu.json").read_text("utf-8"))
     assert published["recipe"] == dataclasses.asdict(RECIPE)
     assert published["triples"] == [task.name for task in EVALUATION]
-    assert published["figures"].keys() == {MAIN, COMPONENTS, SETTINGS}
+    assert published["figures"].keys() == {MAIN, PASSES, COMPONENTS, SETTINGS}
     for name, path in (("model", weights.PATH), ("reader", reading.PATH)):
         assert weights.digest(path).startswith(published["environment"][name]), name

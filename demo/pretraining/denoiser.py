@@ -29,7 +29,7 @@ FEATURES_COUNT = 3.0
 """How much more an error of the noise counts where eyes and mouth are: a few of the latent's positions."""
 LAYOUT_COUNTS = 0.25
 """Weight of the attention maps' error."""
-CONFLICT = (1.0, 6.0)
+CONFLICT = (0.6, 3.0)
 """Noises between which what is seen in them comes to count less than what maps say."""
 MOVED = 3
 """By how many of the latent's positions a portrait is at most somewhere else."""

@@ -14,6 +14,7 @@ def arguments():
     parser.add_argument("--sdpa", action="store_true", help="ComfyUI with its --use-pytorch-cross-attention")
     parser.add_argument("--sweep", action="store_true", help="growth with tokens, steps and resolution instead")
     parser.add_argument("--costs", action="store_true", help="capture and inject against plain passes, nothing else")
+    parser.add_argument("--ways", action="store_true", help="Capture and Inject, and Source Attention, nothing else")
     return parser.parse_args()
 
 
@@ -21,7 +22,8 @@ if __name__ == "__main__":
     options = arguments()
     launch.enter(options.here)
     device = launch.start(options)
-    from attention_cost.rows import measure_costs, measure_growth, measure_passes
+    from attention_cost.rows import measure_costs, measure_growth, measure_passes, measure_ways
 
-    measure = measure_growth if options.sweep else measure_costs if options.costs else measure_passes
+    asked = {measure_growth: options.sweep, measure_costs: options.costs, measure_ways: options.ways}
+    measure = next((measure for measure, wanted in asked.items() if wanted), measure_passes)
     measure(options, device)

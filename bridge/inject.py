@@ -116,12 +116,15 @@ class _InjectRun(ContentRun):
         nearby = f"; {self._nearby} took the maps of the nearest noise level" if self._nearby else ""
         self.report.close(f"{nearby}{self._moved}")
 
-    def _find(self, sigma: float, prompt: Prompt) -> tuple[int, ContentTokens, Evaluation] | None:
+    def _find(self, sigma: float, prompt: Prompt) -> tuple[int, ContentTokens, Evaluation]:
         """The number, content and maps of the source prompt for ``prompt``, at the noise level that suits ``sigma``."""
         source = self._pair(prompt)
         evaluations = self._source.maps.nearest(sigma, source.number)
         if not evaluations:
-            return None
+            raise ValueError(
+                f"{NODE}: the source pass has never run the prompt ({source.content}) whose maps this pass needs. Give "
+                "both passes the same timestep ranges, and the source pass at least one step."
+            )
         captured = evaluations[0].sigma
         visit = self.visits[captured, prompt.number] = self.visits.get((captured, prompt.number), -1) + 1
         if abs(captured - sigma) > SAME_SIGMA * sigma:

@@ -57,7 +57,7 @@ class Replacing:
     def __init__(
         self,
         node: str,
-        find: Callable[[Prompt], tuple[int, ContentTokens, Evaluation] | None],
+        find: Callable[[Prompt], tuple[int, ContentTokens, Evaluation]],
         strength: float,
         report: Report,
         moved: Moved,
@@ -79,18 +79,15 @@ class Replacing:
     def end(self, parts: Sequence[Part]) -> None:
         """Refuse, by ValueError, a pass that has cut its evaluation into other UNet calls than the source pass did."""
         for prompt in {part.prompt for part in parts}:
-            if found := self._find(prompt):
-                number, _, evaluation = found
-                theirs = _main(evaluation.calls(number))
-                own = _main({part.call for part in parts if part.prompt is prompt})
-                if len(theirs) > 1 and own != theirs:
-                    raise ValueError(
-                        OTHER_CALLS.format(node=self._node, own=f"{len(own)} UNet calls", theirs=len(theirs))
-                    )
+            number, _, evaluation = self._find(prompt)
+            theirs = _main(evaluation.calls(number))
+            own = _main({part.call for part in parts if part.prompt is prompt})
+            if len(theirs) > 1 and own != theirs:
+                raise ValueError(OTHER_CALLS.format(node=self._node, own=f"{len(own)} UNet calls", theirs=len(theirs)))
 
     def _replacement(self, layer: Layer, part: Part, q: torch.Tensor, heads: int) -> Replacement | None:
-        found = self._find(part.prompt)
-        source = found and self._source(layer, part, *found)
+        number, content, evaluation = self._find(part.prompt)
+        source = _columns(evaluation, layer, number, part.call)
         if source is None:
             self._report.warn_once(
                 f"the source pass has no map of cross-attention layer {layer} where this pass needs one; the layer "
@@ -108,10 +105,10 @@ class Replacing:
                 f"{self._node}: cross-attention layer {layer} has {heads} heads, in the source pass it had "
                 f"{source.shape[1]}: its maps are of another checkpoint. Give both passes the same MODEL."
             )
-        own, theirs = align(part.prompt.content, found[1])
+        own, theirs = align(part.prompt.content, content)
         if len(own) < source.shape[-1] or len(own) < len(part.prompt.content.positions):
             self._report.warn_once(
-                f"the two prompts differ in their content part ({part.prompt.content}; in the source pass {found[1]}); "
+                f"the two prompts differ in their content part ({part.prompt.content}; in the source pass {content}); "
                 "the tokens they share are replaced.",
                 "tokens",
             )
@@ -120,12 +117,13 @@ class Replacing:
         source = source.to(q.device, q.dtype, non_blocking=True)
         return Replacement(part.rows, own, part.prompt.length, source, self._strength)
 
-    def _source(self, layer, part: Part, number: int, content, evaluation: Evaluation) -> torch.Tensor | None:
-        """The columns of the same UNet call; of the only call, where the source pass needed no more than one."""
-        columns = evaluation.columns.get(Key(layer, number, part.call))
-        if columns is None and len(main := _main(evaluation.calls(number))) == 1:
-            columns = evaluation.columns.get(Key(layer, number, *main))
-        return columns
+
+def _columns(evaluation: Evaluation, layer: Layer, number: int, call: tuple[str, int]) -> torch.Tensor | None:
+    """The columns of the same UNet call; of the only call, where the source pass needed no more than one."""
+    columns = evaluation.columns.get(Key(layer, number, call))
+    if columns is None and len(main := _main(evaluation.calls(number))) == 1:
+        columns = evaluation.columns.get(Key(layer, number, *main))
+    return columns
 
 
 def _main(calls: set[tuple[str, int]]) -> set[tuple[str, int]]:

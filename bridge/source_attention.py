@@ -12,12 +12,12 @@ import uuid
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 
 from ..styo_attention.content_tokens import ContentTokens
 from ..styo_attention.store import Evaluation
 from . import capture
-from .content_run import ContentRun
+from .content_run import KEY, ContentRun
 from .inject import Amount, require_same_size
 from .prompt_encoding import content_of
 from .reading import Reading
@@ -78,6 +78,14 @@ class _SourceAttentionRun(ContentRun):
         self._moved = Moved()
         self.conditionings = comfy.sampler_helpers.convert_cond(settings.source)
         self._sources: dict[Prompt, Prompt] = {}
+        add_wrapper_with_key(
+            WrappersMP.PREPARE_SAMPLING, KEY, self._prepare_sampling, guider.model_options, is_model_options=True
+        )
+
+    def _prepare_sampling(self, executor, model, noise_shape, conds, *args, **kwargs):
+        """Have what the source's conditioning needs, such as a ControlNet, loaded with the rest."""
+        loaded, _, models = executor(model, noise_shape, {**conds, KEY: self.conditionings}, *args, **kwargs)
+        return loaded, conds, models
 
     def begin_steps(self, guider, noise):
         """Scale the photo as the model wants it, and find for every stylized prompt what is to be read for it."""

@@ -2,12 +2,14 @@
 
 import gc
 import logging
+import types
 import weakref
 
 import pytest
 import tiny
 import torch
 from passes import capture, empty_latent, inject, sample
+from styo.bridge import keeping
 from styo.bridge.capture import maps_of
 
 pytestmark = pytest.mark.usefixtures("inference_mode")
@@ -104,3 +106,30 @@ def test_custom_samplers_carry_the_maps(graph, sampler_node):
     expected = graph.stylize(graph.source_pass())["samples"]
     for output in outputs:
         torch.testing.assert_close(graph.stylize(output)["samples"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_maps_beyond_a_quarter_of_the_gpus_room_go_to_pinned_memory(monkeypatch):
+    """Without a GPU: tensors that say they are on one, and memory that only says it is pinned."""
+    free = 1000 * 4 * 100
+    monkeypatch.setattr(keeping.model_management, "get_free_memory", lambda device: free)
+    monkeypatch.setattr(keeping.model_management, "MAX_PINNED_MEMORY", 2**40)
+    taken, empty = [], torch.empty
+    monkeypatch.setattr(
+        keeping.torch, "empty", lambda size, dtype, pin_memory: taken.append(size) or empty(size, dtype=dtype)
+    )
+
+    def on_gpu():
+        columns = torch.randn(1, 2, 100, 5).mT.contiguous().mT
+        return types.SimpleNamespace(device=torch.device("cuda"), nbytes=columns.nbytes, mT=columns.mT, values=columns)
+
+    keeper, pairs = keeping.Keeper(), []
+    for _ in range(60):
+        keeper.begin_evaluation()
+        columns = on_gpu()
+        pairs.append((columns, keeper.keep(columns)))
+    kept_there = [columns for columns, kept in pairs if kept is columns]
+    assert kept_there == [columns for columns, _ in pairs[: len(kept_there)]]
+    held = sum(columns.nbytes for columns in kept_there)
+    assert 0 < held <= (free + held) / 4 < held + 2 * pairs[0][0].nbytes
+    assert all(torch.equal(kept, columns.values) for columns, kept in pairs[len(kept_there) :])
+    assert taken == [keeping.CHUNK]

@@ -19,7 +19,7 @@ def _randomize(module, generator, gain=1.0):
         parameter.data.copy_(value)
 
 
-def make_model(seed=0, dtype=torch.float32):
+def make_model(seed=0, dtype=torch.float32, heads=4):
     """A MODEL in SD1.5's layout: 64 text channels, 32 and 64 image channels, 7 cross-attention layers, 1 M weights."""
     import comfy.model_management as mm
     import comfy.model_patcher
@@ -47,7 +47,7 @@ def make_model(seed=0, dtype=torch.float32):
                 "use_temporal_attention": False,
             }
         )
-        config.unet_config["num_heads"] = 4
+        config.unet_config["num_heads"] = heads
         config.set_inference_dtype(dtype, None)
         model = config.get_model({}, "", device=torch.device("cpu"))
         _randomize(model.diffusion_model, torch.Generator().manual_seed(seed), gain=1.2)

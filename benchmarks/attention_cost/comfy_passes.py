@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from shared.sd15 import Conditionings
 from styo.bridge.capture import maps_of
-from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject
+from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject, StyOSourceAttention
 
 import nodes
 
@@ -71,6 +71,12 @@ class ComfyPasses:
     def both(self) -> dict:
         """Both passes of the pack."""
         return self.inject(self.capture())
+
+    def source_attention(self) -> dict:
+        """The stylization pass of the pack that reads the photo as it goes, and needs no source pass."""
+        photo = {"samples": torch.ones_like(self.latent["samples"])}
+        (model,) = StyOSourceAttention.execute(self.model, self.conditionings.source, photo, SEED, 1.0, 0.0, 1.0).args
+        return self._sample(model, self.conditionings.stylized)
 
     def dense_both(self) -> torch.Tensor:
         """Both passes by a hook that forms every map and keeps it; the latent, scaled as the UNet sees it."""

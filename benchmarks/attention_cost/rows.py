@@ -142,6 +142,19 @@ def measure_costs(options, device: str):
     )
 
 
+def measure_ways(options, device: str):
+    """Both ways to a stylized picture against the stylization pass alone: with a source pass, and without one."""
+    bench = Bench(options, device)
+    ours = bench.comfy()
+    rows = [
+        bench.compare("Capture and Inject, two passes", "plain pass", ours.both, ours.plain),
+        bench.compare("Source Attention, one pass", "plain pass", ours.source_attention, ours.plain),
+        bench.compare("Source Attention, one pass", "Capture and Inject", ours.source_attention, ours.both),
+    ]
+    result = bench.result("attention.py --ways", {bench.sampling.text: rows})
+    report.publish(result, f"attention-ways-{_place(options, device)}", options.output)
+
+
 def _place(options, device: str) -> str:
     return f"{device}-sdpa" if options.sdpa else device
 

@@ -136,7 +136,7 @@ class ContentRun:
             logging.info("StyO: torch.compile is left out where attention is read or replaced.")
 
     def _sample(self, executor, guider, sigmas, extra_args, callback, noise, *args, **kwargs):
-        if isinstance(guider.inner_model.diffusion_model, torch._dynamo.OptimizedModule):
+        if any(hasattr(module, "_orig_mod") for module in guider.inner_model.diffusion_model.modules()):
             raise ValueError(
                 f"{self.node}: another node has compiled this MODEL in a way that cannot be left out. Take it out, or "
                 "use ComfyUI's own TorchCompileModel."
@@ -174,7 +174,7 @@ class ContentRun:
         return executor(*args, **kwargs)
 
     def _call_unet(self, executor, x, timesteps, context, y, control, transformer_options, *args, **kwargs):
-        parts = self._find_parts(context, transformer_options["uuids"]) if self._task else []
+        parts = self._find_parts(context, transformer_options.get("uuids", ())) if self._task else []
         if not parts:
             return executor(x, timesteps, context, y, control, transformer_options, *args, **kwargs)
         unet = executor.class_obj
@@ -192,6 +192,8 @@ class ContentRun:
     def _find_parts(self, context, uuids) -> list[Part]:
         items = self._items
         self._reach.called = True
+        if self._by_uuid.keys().isdisjoint(uuids):
+            return []
         if context.shape[0] != len(uuids) * items and self._twins:
             raise ValueError(
                 f"{self.node}: another node lays the batch out its own way ({context.shape[0]} rows for {len(uuids)} "

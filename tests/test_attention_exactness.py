@@ -74,7 +74,6 @@ def check(
     negative = encode_text(clip, negative) if isinstance(negative, str) else negative
     start = {"samples": torch.zeros(shape)}
     photo = photo_like(shape)
-    seeds = {"source": 5, "own": 11}
 
     if separate:
         model = tiny.make_model()
@@ -92,31 +91,32 @@ def check(
             patcher.model.memory_required = lambda *args, **kwargs: 1e30
         return patcher
 
-    for way in ways:
-        reading, dense = ready(tiny.make_model()), ready(tiny.make_model())
+    def captured(seed):
+        """Ours, and the source for the dense reference: a source pass from the noised photo."""
+        reading = ready(tiny.make_model())
         reader = DenseUNet(reading, source[0][0])
-        if way == "capture":
-            sample(reading, regions(source), negative, photo, seed=seeds["source"], **sampling)
-            DenseUNet(dense, stylized[0][0], source=maps_of_pass(reader.maps), **replacement)
-            capture = Capture()
-            captured = sample(
-                capture.attach(ready(model)),
-                regions(source),
-                negative,
-                {**photo, KEY: capture},
-                seed=seeds["source"],
-                **sampling,
-            )
-            ours = Inject(pass_of(captured), Amount(strength, *window)).attach(model)
-        else:
-            noised = NoisedPhoto(reading, reader, regions(source), negative, photo["samples"], seeds["source"])
-            DenseUNet(dense, stylized[0][0], source=noised, **replacement)
-            ours = SourceAttention(source, photo["samples"], seeds["source"], Amount(strength, *window)).attach(
-                ready(model)
-            )
-        expected = sample(dense, regions(stylized), negative, start, seed=seeds["own"], **sampling)["samples"]
-        result = sample(ours, regions(stylized), negative, start, seed=seeds["own"], **sampling)["samples"]
-        without = sample(model, regions(stylized), negative, start, seed=seeds["own"], **sampling)["samples"]
+        sample(reading, regions(source), negative, photo, seed=seed, **sampling)
+        capture = Capture()
+        started = {**photo, KEY: capture}
+        result = sample(capture.attach(model), regions(source), negative, started, seed=seed, **sampling)
+        return Inject(pass_of(result), Amount(strength, *window)), maps_of_pass(reader.maps)
+
+    def attended(seed):
+        """Ours, and the source for the dense reference: the photo noised to each evaluation's noise level."""
+        reading = ready(tiny.make_model())
+        reader = DenseUNet(reading, source[0][0])
+        noised = NoisedPhoto(reading, reader, regions(source), negative, photo["samples"], seed)
+        return SourceAttention(source, photo["samples"], seed, Amount(strength, *window)), noised
+
+    def stylize(patcher):
+        return sample(patcher, regions(stylized), negative, start, seed=11, **sampling)["samples"]
+
+    without = stylize(ready(model))
+    for way in ways:
+        ours, maps = {"capture": captured, "source attention": attended}[way](seed=5)
+        dense = ready(tiny.make_model())
+        DenseUNet(dense, stylized[0][0], source=maps, **replacement)
+        expected, result = stylize(dense), stylize(ours.attach(model))
         effect = relative(expected, without)
         error = relative(result, expected)
         print(f"{way}: relative error {error:.1e}, effect of replacement {effect:.1e}")
@@ -128,8 +128,7 @@ def relative(a, b):
     return float((a - b).norm() / b.norm())
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("cfg", [1.0, 7.5])
+@pytest.mark.parametrize(("cfg", "batch"), [(1.0, 1), (1.0, 3), (7.5, 1), (7.5, 3)])
 @pytest.mark.parametrize(
     ("sampler", "scheduler"),
     [
@@ -155,7 +154,7 @@ def test_every_attention_backend_that_a_cpu_has(model, clip, monkeypatch, backen
         return getattr(attention, f"attention_{backend}")(*args, **kwargs)
 
     monkeypatch.setattr(attention, "optimized_attention", counted)
-    check(model, clip, separate=separate)
+    check(model, clip, separate=separate, ways=["capture"])
     assert calls
 
 
@@ -172,11 +171,16 @@ def test_prompts_of_several_chunks(model, clip, positive_chunks, negative_chunks
 @pytest.mark.parametrize("content_repeats", [1, 2, 3])
 @pytest.mark.parametrize("style_repeats", [1, 2, 3])
 def test_repeats(model, clip, style_repeats, content_repeats):
-    check(model, clip, Prompts(style_repeats=style_repeats, content_repeats=content_repeats))
+    check(model, clip, Prompts(style_repeats=style_repeats, content_repeats=content_repeats), ways=["capture"])
 
 
 def test_identifiers_of_any_length(model, clip):
-    check(model, clip, Prompts("qzxv", "lumorph", "xkcdq77z", "b", negator="without", subject="oil painting"))
+    check(
+        model,
+        clip,
+        ways=["capture"],
+        prompts=Prompts("qzxv", "lumorph", "xkcdq77z", "b", negator="without", subject="oil painting"),
+    )
 
 
 def test_phrase_across_a_chunk_border(model, clip):
@@ -262,3 +266,23 @@ def test_areas_among_the_negatives_duplicate_the_positive(model, clip):
         for x in (0, 4)
     )
     check(model, clip, negative=[*left, *right])
+
+
+@pytest.mark.parametrize("sampler", ["dpm_2", "uni_pc", "lms", "dpmpp_2s_ancestral", "sa_solver_pece", "dpm_fast"])
+def test_the_photo_is_read_at_every_evaluation_of_any_sampler(model, clip, sampler):
+    check(model, clip, sampler=sampler, ways=["source attention"])
+
+
+def test_one_photo_serves_a_batch(model, clip):
+    source, _, _, stylized = encode_prompts(clip, PAPER)
+    negative = encode_text(clip, "")
+    photo = photo_like((1, 4, 8, 8))["samples"]
+    one = SourceAttention(source, photo, 3, Amount()).attach(model)
+    start = {"samples": torch.zeros(3, 4, 8, 8)}
+    batch = sample(one, stylized, negative, start)["samples"]
+    reading, dense = tiny.make_model(), tiny.make_model()
+    words = " ".join(word.text for word in PAPER.source_content_words)
+    columns = content_positions(clip, PAPER.stylized, words)
+    noised = NoisedPhoto(reading, DenseUNet(reading, source[0][0]), source, negative, photo, 3)
+    DenseUNet(dense, stylized[0][0], source=noised, columns=columns, source_columns=columns)
+    assert relative(batch, sample(dense, stylized, negative, start)["samples"]) < 1e-4

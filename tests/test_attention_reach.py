@@ -1,7 +1,9 @@
 """Whatever other nodes do with the UNet: the right maps in the right rows, or one sentence; never silently none."""
 
+import functools
 import logging
 
+import comfy.k_diffusion.sampling as k_diffusion
 import comfy_extras.nodes_context_windows as context_windows
 import comfy_extras.nodes_easycache as easycache
 import node_helpers
@@ -20,6 +22,7 @@ import nodes
 pytestmark = pytest.mark.usefixtures("inference_mode")
 
 SOURCE_SEED, OWN_SEED = 5, 11
+STEPS = 2
 
 
 def relative(a, b):
@@ -29,12 +32,12 @@ def relative(a, b):
 def source_pass(graph, model=None, positive=None, latent=None, **sampling):
     captured, started = capture(model or graph.model, latent or photo())
     positive = positive or graph.source
-    return sample(captured, positive, graph.negative, started, seed=SOURCE_SEED, **sampling)
+    return sample(captured, positive, graph.negative, started, seed=SOURCE_SEED, **{"steps": STEPS, **sampling})
 
 
 def stylize(graph, model, positive=None, latent=None, **sampling):
-    positive = positive or graph.stylized
-    return sample(model, positive, graph.negative, latent or empty_latent(), seed=OWN_SEED, **sampling)
+    positive, latent = positive or graph.stylized, latent or empty_latent()
+    return sample(model, positive, graph.negative, latent, seed=OWN_SEED, **{"steps": STEPS, **sampling})
 
 
 def with_unet_function(model, function):
@@ -96,7 +99,7 @@ def other_way_round(apply_model, args):
 def test_a_pass_into_itself_changes_nothing_however_the_batch_is_laid_out(graph, function):
     model = with_unet_function(graph.model, function)
     source = source_pass(graph, model)
-    again = sample(inject(model, source), graph.source, graph.negative, photo(), seed=SOURCE_SEED)
+    again = sample(inject(model, source), graph.source, graph.negative, photo(), seed=SOURCE_SEED, steps=STEPS)
     assert relative(again, source) < 1e-4
 
 
@@ -138,21 +141,19 @@ def windows(dim, length, overlap):
     )[0]
 
 
-@pytest.mark.parametrize(("dim", "length"), [(0, 2), (2, 4)])
-def test_context_windows(graph, dim, length):
+@pytest.mark.parametrize(("dim", "length", "batch"), [(0, 2, 4), (2, 4, 1)])
+def test_context_windows(graph, dim, length, batch):
     """A pass into itself is the identity; windows in the stylization alone need a source that fits each of them."""
-    latent = photo(3)
+    latent = photo(batch)
     model = windows(dim, length, 1)(graph.model)
     source = source_pass(graph, model, latent=latent)
-    again = sample(inject(model, source), graph.source, graph.negative, latent, seed=SOURCE_SEED)
+    again = sample(inject(model, source), graph.source, graph.negative, latent, seed=SOURCE_SEED, steps=STEPS)
     assert relative(again, source) < 1e-4
-    assert relative(source, source_pass(graph, latent=latent)) > 1e-3 or dim == 0
-    fails(
-        lambda: stylize(graph, inject(model, source_pass(graph, latent=latent)), latent=empty_latent(3)),
-        "cut the latent into other parts",
-    )
+    whole, start = source_pass(graph, latent=latent), empty_latent(batch)
+    assert relative(source, whole) > 1e-3 or dim == 0
+    fails(lambda: stylize(graph, inject(model, whole), latent=start), "cut the latent into other parts")
     other = windows(dim, length, 0)(graph.model)
-    fails(lambda: stylize(graph, inject(other, source), latent=empty_latent(3)), "cut the latent into other parts")
+    fails(lambda: stylize(graph, inject(other, source), latent=start), "cut the latent into other parts")
 
 
 def test_windows_over_a_batch_share_one_photo(graph):
@@ -193,9 +194,9 @@ def test_a_unet_function_of_another_nodes_own_is_an_error(graph, way):
 def test_evaluations_that_are_not_reached_are_counted(graph, caplog, stage):
     """The first two of four evaluations are ordinary."""
     model = own_unet((0, 1))(graph.model)
-    source = source_pass(graph, model if stage == "capture" else None)
+    source = source_pass(graph, model if stage == "capture" else None, steps=4)
     if stage == "inject":
-        stylize(graph, inject(model, source))
+        stylize(graph, inject(model, source), steps=4)
     did = {"capture": "read", "inject": "replaced"}[stage]
     said = [r.getMessage() for r in caplog.records if "in its own way" in r.getMessage()]
     assert len(said) == 1
@@ -204,13 +205,16 @@ def test_evaluations_that_are_not_reached_are_counted(graph, caplog, stage):
 
 def test_layers_that_are_not_reached_are_counted(graph, caplog, monkeypatch):
     """A node that leaves out the UNet's last block, as caches of blocks do, at every evaluation but the first."""
-    model = inject(graph.model, source_pass(graph))
+    model = inject(graph.model, source_pass(graph, steps=4))
     block = next(m for m in graph.model.model.diffusion_model.output_blocks[-1] if hasattr(m, "transformer_blocks"))
     whole, calls = block.forward, []
-    monkeypatch.setattr(
-        block, "forward", lambda x, *rest, **k: calls.append(1) or (x if calls[1:] else whole(x, *rest, **k))
-    )
-    stylize(graph, model)
+
+    def cached(x, *args, **kwargs):
+        calls.append(x)
+        return whole(x, *args, **kwargs) if len(calls) == 1 else x
+
+    monkeypatch.setattr(block, "forward", cached)
+    stylize(graph, model, steps=4)
     said = [r.getMessage() for r in caplog.records if "another node ran the UNet in part" in r.getMessage()]
     assert len(said) == 1 and "in 3 of 4 evaluations" in said[0]
 
@@ -265,11 +269,11 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("same_words", [False, True])
-@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize(
+    ("places", "same_words"),
+    [("words alone", False), *((places, same) for places in list(PLACES)[1:] for same in (False, True))],
+)
 def test_two_prompts_take_their_own_maps_in_whichever_order_they_are_combined(graph, couple, places, same_words):
-    if places == "words alone" and same_words:
-        pytest.skip("nothing tells them apart, and nothing needs to")
     second_source, second_stylized = (graph.source, graph.stylized) if same_words else couple
     first, second = PLACES[places]
 
@@ -331,7 +335,7 @@ def test_maps_of_another_checkpoint_are_noticed(graph, caplog):
     fails(lambda: stylize(graph, inject(tiny.make_model(heads=2), source)), "has 2 heads", "had 4")
 
 
-def advanced(model, positive, negative, latent, start, end, steps=6, sampler="euler", noise=True, seed=SOURCE_SEED):
+def advanced(model, positive, negative, latent, start, end, steps=4, sampler="euler", noise=True, seed=SOURCE_SEED):
     """KSampler (Advanced) from step ``start`` to ``end``."""
     switch = {True: "enable", False: "disable"}
     return nodes.KSamplerAdvanced().sample(
@@ -340,10 +344,10 @@ def advanced(model, positive, negative, latent, start, end, steps=6, sampler="eu
     )[0]  # fmt: skip
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m", "sa_solver_pece"])
+@pytest.mark.parametrize("sampler", ["euler", "heun", "sa_solver_pece"])
 def test_a_sampler_split_in_two_is_one_sampler(graph, caplog, sampler):
     """Source pass, stylization, or both in two: the same picture, and nothing to warn of."""
-    steps = 6
+    steps = 4
 
     def source(parts):
         model, latent = capture(graph.model, photo())
@@ -359,21 +363,21 @@ def test_a_sampler_split_in_two_is_one_sampler(graph, caplog, sampler):
             )
         return latent
 
-    whole, parts = [(0, steps)], [(0, 3), (3, steps)]
+    whole, parts = [(0, steps)], [(0, 2), (2, steps)]
     with caplog.at_level(logging.WARNING):
-        at_once = inject(graph.model, source(whole))
-        in_two = inject(graph.model, source(parts))
-        if sampler in ("euler", "heun"):  # the others remember steps, which a second sampler does not
-            assert relative(stylized(in_two, whole), stylized(at_once, whole)) < 1e-4
-        for model in (at_once, in_two, source_attention(graph.model, graph.source, photo())):
-            stylized(model, parts)
-            if sampler in ("euler", "heun"):
-                assert relative(stylized(model, parts), stylized(model, whole)) < 1e-4
+        models = [inject(graph.model, source(way)) for way in (whole, parts)]
+        models.append(source_attention(graph.model, graph.source, photo()))
+        results = [[stylized(model, way) for way in (whole, parts)] for model in models]
+    if sampler != "sa_solver_pece":  # it remembers steps, which a second sampler does not
+        assert relative(results[1][0], results[0][0]) < 1e-4
+        assert all(relative(in_two, at_once) < 1e-4 for at_once, in_two in results)
     assert not [r.getMessage() for r in caplog.records if "StyO" in r.getMessage()]
 
 
 @pytest.mark.parametrize("kind", ["easycache", "lazycache", "dpm_adaptive", "timestep range"])
-def test_no_false_alarm(graph, caplog, kind):
+def test_no_false_alarm(graph, caplog, monkeypatch, kind):
+    adaptive = k_diffusion.sample_dpm_adaptive
+    monkeypatch.setattr(k_diffusion, "sample_dpm_adaptive", functools.partial(adaptive, rtol=2.0, atol=2.0))
     patches = {
         "easycache": lambda m: easycache.EasyCacheNode.execute(m, 3.0, 0.15, 0.95, False)[0],
         "lazycache": lambda m: easycache.LazyCacheNode.execute(m, 3.0, 0.15, 0.95, False)[0],
@@ -402,7 +406,7 @@ def test_the_log_says_what_was_moved(graph, caplog, monkeypatch):
         assert len(said) == 1
         return said[0]
 
-    model = inject(graph.model, source_pass(graph))
+    model = inject(graph.model, source_pass(graph, steps=4))
     assert line(model, graph.source).endswith("% of the attention, 0.0% of which was moved")
     said = line(model, graph.stylized)
     assert said.startswith("StyO: replaced the content columns of 7 cross-attention layers at 4 of 4 evaluations; they")

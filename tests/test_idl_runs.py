@@ -5,7 +5,9 @@ import json
 import logging
 import random
 
+import comfy.model_management
 import comfy.sd
+import comfy.utils
 import numpy
 import pytest
 import safetensors
@@ -24,7 +26,7 @@ from idl_runs import (
     same,
 )
 from styo.training.prompts import Prompts
-from tiny import make_clip, make_model, make_vae
+from tiny import LAYERS, WIDTH, make_clip, make_model, make_vae
 
 METHODS = [
     {"method": method, "train_text_encoder": text}
@@ -110,6 +112,30 @@ def test_half_precision_models_train_as_their_float32_copies(output, dtype, chan
     a = run(model=half, clip=clip, filename_prefix="loras/a/idl", **changes)[2]
     b = run(model=whole, clip=whole_clip, filename_prefix="loras/b/idl", **changes)[2]
     assert same(a, b)
+
+
+def scaled_fp8(model):
+    """MODELs with the Linear layers of ``model`` in fp8 with a scale, as ComfyUI loads such files, and in float32."""
+    state = {"scaled_fp8": torch.zeros(0, dtype=torch.float8_e4m3fn)}
+    exact = make_model()
+    for name, weight in model.model.diffusion_model.state_dict().items():
+        state[name] = weight.clone()
+        if name.endswith(".weight") and weight.ndim == 2:
+            state[name] = (weight / (scale := weight.abs().max() / 448)).to(torch.float8_e4m3fn)
+            state[name.replace(".weight", ".scale_weight")] = scale
+            exact.model.diffusion_model.get_parameter(name).data.copy_(state[name].float() * scale)
+    state, _ = comfy.utils.convert_old_quants(state)
+    quantised = make_model(quant_config={"mixed_ops": True})
+    assert not quantised.model.diffusion_model.load_state_dict(state, strict=False).missing_keys
+    return quantised, exact
+
+
+def test_a_model_in_scaled_fp8_trains_as_its_float32_copy(output):
+    quantised, exact = scaled_fp8(make_model())
+    with torch.inference_mode():
+        comfy.model_management.load_models_gpu([quantised])
+    trained = run(model=quantised, filename_prefix="loras/a/idl")[2]
+    assert same(trained, run(model=exact, filename_prefix="loras/b/idl")[2])
 
 
 def test_a_users_lora_is_trained_on_top_of(output):
@@ -231,6 +257,16 @@ def test_the_trainable_text_encoder_encodes_as_clip_text_encode(layer, subject):
             torch.testing.assert_close(
                 encode(copy_text_encoder(clip), tokens), clip.encode_from_tokens(tokens), rtol=1e-5, atol=1e-5
             )
+
+
+def test_the_positions_of_a_long_text_encoder_are_trained(output):
+    clip = make_clip(layers={**LAYERS, "max_position_embeddings": 248}, tokenizer_data={"clip_l_max_length": 248})
+    prompts = Prompts(style_repeats=8, content_repeats=8)
+    values = inputs(clip=clip, prompts=prompts, train_text_encoder=True, steps=1)
+    weights = run_inputs(values)[2]
+    moved = weights["text_encoders.clip_l.transformer.text_model.embeddings.position_embedding.diff"]
+    assert moved.shape == (248, WIDTH)
+    assert moved[77:].abs().sum() > 0
 
 
 def test_clip_skip_trains_only_the_layers_it_leaves(output):

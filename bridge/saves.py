@@ -59,16 +59,22 @@ class Saves:
         try:
             self._note(self._files.write(result))
         except OSError as error:
-            raise RuntimeError(self._kept_elsewhere(result, error)) from None
+            self._keep_elsewhere(result, error.strerror)
         self._files.remove_state()
         return result
 
-    def _kept_elsewhere(self, result: Result, error: OSError) -> str:
-        where = f"The finished weights could not be written to {self._files.folder} ({error.strerror})"
+    def _keep_elsewhere(self, result: Result, reason: str):
+        folder = self._files.folder
         if (path := self._files.keep(result)) is None:
-            return f"{where}, nor anywhere else: free some space and run again, which goes on from the last save."
+            raise RuntimeError(
+                f"The finished weights could not be written to {folder} ({reason}), nor anywhere else: free some space "
+                "and run again, which goes on from the last save."
+            )
         self._files.remove_state()
-        return f"{where} and are kept as {path}: free some space, or choose another filename_prefix, and run again."
+        raise RuntimeError(
+            f"The finished weights could not be written to {folder} ({reason}) and are kept as {path}: free some "
+            "space, or choose another filename_prefix, and run again, which takes them from there."
+        )
 
     def _try_to_save(self, resumable: bool):
         """Save without ending the training, or hiding why it ended."""

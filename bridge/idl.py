@@ -19,12 +19,13 @@ from . import unet_copy
 from .encoded import EncodedPrompt, EncodedTerm, encode
 from .learner import Learner
 from .model_checks import require_sd15, require_sd15_clip
+from .node_text import NodeText
 from .output_files import OutputFiles
 from .patched_weights import put_at_rest
-from .progress import TrainingProgress, show_text
+from .progress import TrainingProgress
 from .result import Result
 from .saves import Saves, recall, saves_after
-from .training_inputs import Inputs, fingerprint_of
+from .training_inputs import Inputs, fingerprint_of, shared_picture
 from .training_preview import TrainingPreview, encode_shown_prompts
 from .unseen_changes import require_weight_patches_only
 
@@ -37,6 +38,11 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
 
     Raises ValueError for inputs that cannot be trained on, and NonFiniteLoss.
     """
+    with NodeText(node_id) as text:
+        return _learn(inputs, filename_prefix, text)
+
+
+def _learn(inputs: Inputs, filename_prefix: str, text: NodeText) -> Result:
     require_sd15(inputs.model)
     require_sd15_clip(inputs.clip)
     inputs.vae.throw_exception_if_invalid()
@@ -48,18 +54,21 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
     fingerprint = fingerprint_of(inputs, sigmas, pixels, tokens)
     files = OutputFiles(filename_prefix, fingerprint, inputs.settings.steps)
     if finished := recall(files):
+        text.show("already finished: its file is used")
         return finished
     if "auxiliary_images" not in pixels:
         logging.warning("StyO: no auxiliary_images: training without the auxiliary term of equation 4.")
+    if shared_picture(pixels["source_image"], pixels["target_image"]):
+        logging.warning("StyO: source_image and target_image hold the same picture: connect the photo and the artwork.")
 
-    show_text(f"encoding {sum(map(len, pixels.values()))} images", node_id)
+    text.show(f"encoding {sum(map(len, pixels.values()))} images")
     terms = encode(inputs, pixels, tokens)
     shown = encode_shown_prompts(inputs) if inputs.settings.preview_every else []
     comfy.model_management.unload_all_models()
     comfy.model_management.soft_empty_cache()
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            return _train(inputs, terms, shown, sigmas, files, fingerprint, node_id)
+            return _train(inputs, terms, shown, sigmas, files, fingerprint, text)
     except Exception as error:
         comfy.model_management.raise_non_oom(error)
         raise RuntimeError(f"StyO ran out of memory: {advice(inputs.settings)}.") from None
@@ -75,7 +84,7 @@ def _train(
     sigmas: torch.Tensor,
     files: OutputFiles,
     fingerprint: str,
-    node_id: str | None,
+    text: NodeText,
 ) -> Result:
     settings = inputs.settings
     device = comfy.model_management.get_torch_device()
@@ -92,7 +101,7 @@ def _train(
     files.require_space(MOST_BYTES * learner.saved, state, saves_after(history.step, settings))
     saves = Saves(inputs, files, fingerprint, training)
     preview = TrainingPreview(inputs, learner, shown, terms[0].latents.shape[2:])
-    progress = TrainingProgress(settings.steps, history.step, node_id, preview, settings.preview_every)
+    progress = TrainingProgress(settings.steps, history.step, text, preview, settings.preview_every)
     try:
         with contextlib.closing(progress), saves.on_the_way_out():
             for step in training.until(settings.steps):

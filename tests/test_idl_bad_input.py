@@ -232,3 +232,16 @@ def test_weights_that_only_their_loader_can_read(output, socket, make):
         f"`{socket}` holds weights that only its loader can read .PackedTensor.: connect the model in fp16",
         **{socket: value},
     )
+
+
+@pytest.mark.parametrize("name", ["model", "clip", "vae", "prompts", "steps", "seed", "filename_prefix", "precision"])
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_list_where_one_training_takes_one_value(output, name, count):
+    values = inputs()
+    with pytest.raises(ValueError, match=f"{name} has {count} values, but one training takes one"):
+        run_inputs({**values, name: values[name] * count})
+    assert files(output, "**/*") == []
+
+
+def test_an_empty_list_of_images(output):
+    refuse("source_image holds no image", source_image=[], target_image=[picture(2)])

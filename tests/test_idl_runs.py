@@ -25,6 +25,7 @@ from idl_runs import (
     run_inputs,
     same,
 )
+from styo.nodes.training import StyOIDLTrain
 from styo.training.prompts import Prompts
 from tiny import LAYERS, WIDTH, make_clip, make_model, make_vae
 
@@ -285,11 +286,12 @@ def test_progress_reaches_the_page(output, monkeypatch):
     fake = type("Server", (), {"send_progress_text": lambda self, text, node_id: sent.append((text, node_id))})()
     monkeypatch.setattr(server.PromptServer, "instance", fake, raising=False)
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, *_, **__: bar.append((value, total)))
+    from styo.bridge.node_text import NodeText
     from styo.bridge.progress import TrainingProgress
     from styo.training.history import LossHistory
 
     history = LossHistory(2, ["source", "target"], torch.device("cpu"))
-    progress = TrainingProgress(2, 0, "12")
+    progress = TrainingProgress(2, 0, NodeText("12"))
     for terms in ([0.25, 0.75], [0.5, 1.5]):
         progress(history)
         history.append(torch.tensor(terms))
@@ -313,3 +315,23 @@ def test_the_vae_is_not_asked_for_all_images_at_once(output):
     vae.encode = lambda pixels: sizes.append(len(pixels)) or encode(pixels)
     run(steps=1, vae=vae, **images(auxiliary=9))
     assert sizes == [1, 1, 4, 4, 1]
+
+
+def test_warnings_stay_on_the_node(output, monkeypatch, caplog):
+    import server
+
+    sent = []
+    fake = type("Server", (), {"send_progress_text": lambda self, text, node_id: sent.append((text, node_id))})()
+    monkeypatch.setattr(server.PromptServer, "instance", fake, raising=False)
+    values = inputs(steps=2, source_image=[picture(1)], target_image=[picture(1)])
+    monkeypatch.setattr(StyOIDLTrain, "hidden", type("Hidden", (), {"unique_id": "7"}), raising=False)
+    with torch.inference_mode():
+        StyOIDLTrain.execute(**values)
+    logging.getLogger().warning("StyO: after the run")
+    text, node_id = sent[-1]
+    first, second, last = text.split("\n")
+    assert node_id == "7"
+    assert "without the auxiliary term" in first
+    assert "source_image and target_image hold the same picture" in second
+    assert "same picture" in caplog.text
+    assert last.startswith("step 2 of 2")

@@ -114,7 +114,7 @@ def test_a_strip_is_cropped_before_it_is_scaled(monkeypatch, height, width):
 
 
 def test_copies_block_except_on_cuda(monkeypatch):
-    """On MPS, copies that do not block read memory that may be gone by then. The copy itself cannot be made on a CPU."""
+    """On MPS, copies that do not block read memory that may be gone by then; a CPU cannot show the copy itself."""
     blocking, to = [], torch.Tensor.to
 
     def watched(tensor, *args, non_blocking=False, **options):

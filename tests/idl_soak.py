@@ -126,6 +126,7 @@ class Soak:
                 processes.append(process)
             for process in processes:
                 process.join()
+                assert process.exitcode in (0, -signal.SIGKILL), f"a run ended in {process.exitcode}: {happened}"
             if self.random.random() < 0.2:
                 happened.append(self.damage_a_state())
             self.require_the_finished()
@@ -139,7 +140,7 @@ class Soak:
 
     def damage_a_state(self):
         """Break what a later run would go on from, if there is such a thing."""
-        for state in (self.output / STATES).glob("*.safetensors"):
+        for state in (self.output / STATES).glob("[!s]*.safetensors"):
             data = state.read_bytes()
             state.write_bytes(self.random.choice((b"", data[: len(data) // 2], b"\xff" * 1000)))
             return "damaged file"

@@ -208,7 +208,7 @@ def test_loras_in_bypass_mode(output):
 
 def test_a_clip_with_hooks(output):
     clip = make_clip()
-    clip.patcher.forced_hooks = comfy.hooks.HookGroup()
+    clip.patcher.forced_hooks = comfy.hooks.create_hook_lora(LORA, 1.0, 1.0)
     refuse("`clip` carries hooks that change its weights", clip=clip)
 
 

@@ -14,7 +14,7 @@ import torch
 from idl_runs import files, inputs, load, run, run_inputs, same
 from styo.bridge import unet_copy
 from styo.bridge.progress import TrainingProgress
-from styo.training import safetensors_file
+from styo.training import optimizer, safetensors_file
 
 KILLED_RUN = """
 import os, signal, sys
@@ -193,3 +193,20 @@ def test_a_training_that_ended_in_nan_is_not_taken_for_finished(output, monkeypa
             run(steps=3, precision=precision)
         assert ("precision fp32" in str(error.value)) == (precision != "fp32")
     assert files(output) == ["loras/StyO/idl_step00003_00001_.safetensors"]
+
+
+@pytest.mark.parametrize("kind", ["adam", "adafactor"])
+def test_a_save_before_the_first_finite_gradient_is_gone_on_from(output, monkeypatch, kind):
+    """As on devices without a fused Adam, which remembers nothing of a step that is not taken."""
+    monkeypatch.setattr(optimizer, "FUSED_DEVICES", ())
+    monkeypatch.setattr(optimizer, "FP16_LOSS_SCALE", 2.0**40)
+    changes = {"steps": 30, "precision": "fp16", "method": "cross_attention", "optimizer": kind}
+    with cancel_at(1):
+        run(**changes)
+    (state,) = files(output, "styo_training/*")
+    assert not any(name.startswith(("exp_avg", "row_var", "step")) for name in load(output / state))
+    *_, weights, loss = run(**changes)
+    expected, expected_loss = uninterrupted(**changes)
+    assert same(weights, expected)
+    assert loss == expected_loss
+    assert any(change.abs().max() > 0 for change in weights.values())

@@ -45,6 +45,7 @@ class StyOAttentionCapture(io.ComfyNode):
             node_id="StyOAttentionCapture",
             display_name="StyO Attention Capture",
             category="StyO",
+            search_aliases=["prompt to prompt", "cross attention control", "attention maps", "identity", "face"],
             description="Lets the sampler of the source pass keep the attention maps of the content tokens. "
             "What it samples stays the same.",
             inputs=[
@@ -75,6 +76,7 @@ class StyOAttentionInject(io.ComfyNode):
             node_id="StyOAttentionInject",
             display_name="StyO Attention Inject",
             category="StyO",
+            search_aliases=["prompt to prompt", "cross attention control", "FCC", "style transfer", "identity", "face"],
             description="Lets the sampler of the stylization pass take the attention maps of the content tokens from "
             "the source pass (Fine-grained Content Controller): the source's pose and detail return.",
             inputs=[

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..bridge.demo_model import load_demo_model
+from ..demo.comfy_model import load_demo_model
 from ..demo.held_out import IDENTITIES, TUNING_SEED
 from ..demo.portraits import FAMILIES
 from ..demo.triples import Triple, auxiliary_images
@@ -22,7 +22,7 @@ class StyODemoModel(io.ComfyNode):
             category="StyO",
             description="A tiny Stable Diffusion 1.x that comes with the pack and knows drawn portraits of 128 x 128 "
             "pixels, to try StyO on StyO Demo Portraits without a download.",
-            search_aliases=["StyO", "tiny model"],
+            search_aliases=["demo", "example model", "tiny model", "cartoon", "face"],
             inputs=[],
             outputs=[
                 io.Model.Output("model", tooltip="In place of a checkpoint's MODEL."),
@@ -45,7 +45,7 @@ class StyODemoPortraits(io.ComfyNode):
             category="StyO",
             description="Draws a face photo, an artwork and other faces for StyO Demo Model, and what StyO should make "
             "of them. The demo model has never seen the two people.",
-            search_aliases=["StyO", "test images"],
+            search_aliases=["demo", "example images", "test images", "face", "portrait", "cartoon", "avatar"],
             inputs=[
                 io.Int.Input(
                     "seed",

@@ -17,7 +17,14 @@ class StyOInvertSource(io.ComfyNode):
             description="The deterministic reading of the paper's forward diffusion: finds the one noise from which "
             "the source pass gives the photo back. Optional; StyO Attention Capture on the encoded photo is the other "
             "reading.",
-            search_aliases=["DDIM inversion", "unsample"],
+            search_aliases=[
+                "DDIM inversion",
+                "unsampler",
+                "null-text inversion",
+                "face",
+                "identity",
+                "prompt to prompt",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The trained model: `model` of StyO IDL Train or StyO Load Weights."),
                 io.Conditioning.Input("source", tooltip="`source` of StyO Encode Prompts."),

@@ -15,7 +15,13 @@ class StyOPromptBuilder(io.ComfyNode):
             display_name="StyO Prompt Builder",
             category="StyO",
             description="Builds StyO's four contrastive prompts from four rare words. The defaults are the paper's.",
-            search_aliases=["one-shot face stylization", "contrastive prompts", "StyO"],
+            search_aliases=[
+                "one-shot face stylization",
+                "contrastive prompts",
+                "DreamBooth prompt",
+                "style transfer",
+                "portrait",
+            ],
             inputs=[
                 io.String.Input(
                     "source_style",
@@ -90,6 +96,7 @@ class StyOEncodePrompts(io.ComfyNode):
             node_id="StyOEncodePrompts",
             display_name="StyO Encode Prompts",
             category="StyO",
+            search_aliases=["CLIP Text Encode", "conditioning", "face stylization", "style transfer"],
             description="Encodes the four prompts as CLIP Text Encode does, and marks which tokens are content, so "
             "that StyO Attention Capture and Inject never have to guess.",
             inputs=[

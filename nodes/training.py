@@ -34,7 +34,17 @@ class StyOIDLTrain(io.ComfyNode):
             category="StyO",
             description="Teaches a private copy of an SD 1.x model the style and the content of two images, each under "
             "its own words (StyO's Identifier Disentanglement Learner). Cancelled runs go on where they stopped.",
-            search_aliases=["one-shot face stylization", "dreambooth", "fine-tune", "StyO"],
+            search_aliases=[
+                "one-shot face stylization",
+                "DreamBooth",
+                "LoRA training",
+                "fine-tune",
+                "style transfer",
+                "portrait",
+                "cartoon",
+                "avatar",
+                "identity",
+            ],
             is_input_list=True,
             hidden=[io.Hidden.unique_id],
             inputs=[

@@ -17,7 +17,14 @@ class StyOLoadWeights(io.ComfyNode):
             display_name="StyO Load Weights",
             category="StyO",
             description="Loads what StyO IDL Train saved, together with the prompts it was trained with.",
-            search_aliases=["load StyO", "lora loader", "StyO"],
+            search_aliases=[
+                "LoRA loader",
+                "load trained style",
+                "face stylization",
+                "style transfer",
+                "avatar",
+                "cartoon",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The SD 1.x model the weights were trained on."),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),

@@ -117,12 +117,16 @@ def _refusal(answer: dict) -> str:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, *flags: str, model_folders: dict[str, Path] | None = None) -> Iterator[Server]:
+def serve(
+    folder: Path, *flags: str, model_folders: dict[str, Path] | None = None, pack: Path = PACK
+) -> Iterator[Server]:
     """Run the ComfyUI of ``COMFYUI_PATH`` with all its folders under ``folder``, reading ``model_folders`` as well.
+
+    ``pack`` is where the pack lies.
 
     Raises StartError if it does not start or cannot import the pack.
     """
-    _mount_pack(folder / "custom_nodes")
+    _mount_pack(folder / "custom_nodes", pack)
     for name in ("input", "output", "temp", "user", "models/checkpoints"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     more_models = folder / "extra_model_paths.yaml"  # JSON is YAML
@@ -152,7 +156,7 @@ def serve(folder: Path, *flags: str, model_folders: dict[str, Path] | None = Non
             process.wait()
 
 
-def _mount_pack(custom_nodes: Path):
+def _mount_pack(custom_nodes: Path, pack: Path):
     """Put the pack among the custom nodes: by a link, or by a copy where links are not allowed."""
     custom_nodes.mkdir(parents=True, exist_ok=True)
     place = custom_nodes / PACK_NAME
@@ -161,9 +165,9 @@ def _mount_pack(custom_nodes: Path):
     if place.exists():
         shutil.rmtree(place)
     try:
-        place.symlink_to(PACK, target_is_directory=True)
+        place.symlink_to(pack, target_is_directory=True)
     except OSError:
-        shutil.copytree(PACK, place, ignore=shutil.ignore_patterns(".*", "__pycache__", "demo_output"))
+        shutil.copytree(pack, place, ignore=shutil.ignore_patterns(".*", "__pycache__", "demo_output"))
 
 
 def _await_start(server: Server, process: subprocess.Popen):

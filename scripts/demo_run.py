@@ -31,25 +31,32 @@ def run(job: Job, output: Path):
                 progress = ProgressLines(workflow)
                 result = server.run(workflow.prompt(), workflow.graph, progress)
                 progress.end()
+                written = []
                 for name, title in job.pictures.items():
-                    (picture,) = server.pictures(result, workflow.id(title))
-                    shutil.copy(picture, output / name)
+                    for number, picture in enumerate(server.pictures(result, workflow.id(title)), 1):
+                        written.append(shutil.copy(picture, output / numbered(name, number)))
         except (comfy_server.StartError, comfy_server.WorkflowError) as error:
             sys.exit(f"\n{error}")
     sheet = output / "sheet.png"
     _sheet([output / name for name in job.sheet]).save(sheet)
     print("The pictures (each .png of the workflow carries the workflow; drop it on the ComfyUI page):")
-    for path in (*(output / name for name in job.pictures), sheet):
+    for path in (*written, sheet):
         print(f"  {path}")
     for line in job.numbers(output):
         print(line)
+
+
+def numbered(name: str, number: int) -> str:
+    """The file of a node's first, second, ... picture."""
+    path = Path(name)
+    return name if number == 1 else f"{path.stem}_{number}{path.suffix}"
 
 
 class ProgressLines:
     """Shows a run on the terminal: one line a node, with its time and, while it works, its steps."""
 
     def __init__(self, workflow: Workflow):
-        self._names = {str(n["id"]): n.get("title") or n["type"] for n in workflow.graph["nodes"]}
+        self._names = workflow.titles()
         self._name, self._start = None, 0.0
 
     def __call__(self, node: str, done: int, total: int):

@@ -56,7 +56,7 @@ def enter():
 def add(group: str):
     """Install a dependency group of pyproject.toml on top of what is there."""
     requirements = [*TORCH, "--group", f"{ROOT / 'pyproject.toml'}:{group}"]
-    _call([PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, *requirements], _uv_settings())
+    _call([PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, *requirements], uv_settings())
 
 
 def _check_python():
@@ -106,7 +106,7 @@ def _make(comfyui: Path | None, key: str):
         _say(f"ComfyUI: the one in {comfyui}")
     _say("PyTorch, ComfyUI's requirements and the development tools")
     requirements = ["-r", str(comfyui / "requirements.txt"), "--group", f"{ROOT / 'pyproject.toml'}:dev"]
-    _call([PYTHON, "-m", "uv", "pip", "install", "--python", PYTHON, *TORCH, *requirements], _uv_settings())
+    _call([PYTHON, "-m", "uv", "pip", "install", "--python", PYTHON, *TORCH, *requirements], uv_settings())
     STAMP.write_text(key)
     print("The environment is ready.\n")
 
@@ -121,7 +121,7 @@ def _bring_comfyui() -> Path:
     return BROUGHT_COMFYUI
 
 
-def _uv_settings() -> dict[str, str]:
+def uv_settings() -> dict[str, str]:
     """pip's index settings as variables of uv, which does not read pip's; what is already set for uv wins."""
     listing = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     settings: dict[str, str] = {}

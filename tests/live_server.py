@@ -7,10 +7,12 @@ import comfy_server
 import pytest
 import sample_pictures
 import sd15_checkpoint
+import templates
+from template_parts import FACES
 from workflow import Workflow
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE = ROOT / "example_workflows" / "styo.json"
+EXAMPLE = templates.path(templates.FULL)
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +48,9 @@ def object_info(server):
 def example(object_info):
     """The shipped workflow, made small enough for a test."""
     workflow = Workflow.load(EXAMPLE, object_info)
-    workflow.set("Source: the face photo", image="photo.png")
-    workflow.set("Target: the artwork", image="painting.png")
+    workflow.set(templates.PHOTO, image="photo.png")
+    workflow.set(templates.ARTWORK, image="painting.png")
     workflow.set("StyOIDLTrain", method="cross_attention", steps=2, resolution=64, learning_rate=1e-4, precision="fp32")
-    workflow.set("Size of all passes", width=64, height=64)
-    for sampler in ("Source pass", "Stylized, with FCC", "Stylized, without FCC"):
-        workflow.set(sampler, steps=4)
+    workflow.set(FACES, batch_size=2, size=64, sampling_steps=2)
+    workflow.set("Source pass", steps=4)
     return workflow

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from styo.nodes.extension import StyOExtension
 from styo.training.prompts import Prompts
 
@@ -252,10 +251,3 @@ def test_troubleshooting_quotes_only_messages_of_the_code(quote):
 @pytest.mark.parametrize("message", sorted(messages()))
 def test_troubleshooting_explains_every_message_of_the_code(message):
     assert any(quoted(message, quote) for quote in quotes())
-
-
-def test_the_icon_is_a_square_the_registry_accepts():
-    icon = ROOT / "web/icon.png"
-    assert re.search(r'^Icon = "https://.+/web/icon\.png"$', PROJECT, re.M)
-    with Image.open(icon) as picture:
-        assert picture.width == picture.height <= 400

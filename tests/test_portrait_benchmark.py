@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,8 +33,8 @@ from styo.demo import weights
 from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, stranger
 from styo.demo.portraits import Content, Identity, Pose, Style, features, render
 from styo.demo.portraits.style import AMOUNTS
+from templates import DEMO_CHOICES, PORTRAITS
 
-WORKFLOW = Path(__file__).resolve().parent.parent / "example_workflows" / "styo_demo.json"
 EVALUATION, TUNING = tasks(), tasks(tuning=True)
 DISTANCES = (
     metrics.pixel_error,
@@ -111,23 +110,14 @@ def test_dreambooth_has_one_identifier():
     assert plain.prompts.auxiliary == "a drawing with aug style of portrait"
 
 
-def test_the_recipe_is_that_of_the_demos_workflow():
-    nodes = json.loads(WORKFLOW.read_text("utf-8"))["nodes"]
-    values = {node["type"]: node["widgets_values"] for node in nodes}
-    prompts, settings = RECIPE.prompts.settings(), RECIPE.settings
-    names = ("method", "steps", "learning_rate", "seed")
-    advanced = ("train_text_encoder", "rank", "resolution", "precision", "gradient_checkpointing")
-    training = values["StyOIDLTrain"]
-    assert values["StyOPromptBuilder"] == list(prompts.values())
-    assert training[:4] == [getattr(settings, name) for name in names]
-    assert training[5:10] == [getattr(settings, name) for name in advanced]
-    assert values["StyODemoPortraits"] == [0, 40, 41, "cel", RECIPE.auxiliary_count], "what the regression test is of"
-    assert values["StyOInvertSource"] == [RECIPE.sampling_steps, RECIPE.scheduler, RECIPE.iterations]
-    samplers = {node["title"]: node["widgets_values"] for node in nodes if node["type"] == "KSamplerAdvanced"}
-    assert samplers.keys() == {"Source pass", "Stylized, with FCC", "Stylized, without FCC"}
-    for title, settings in samplers.items():
-        cfg = 1.0 if title == "Source pass" else RECIPE.cfg
-        assert settings[3:7] == [RECIPE.sampling_steps, cfg, RECIPE.sampler, RECIPE.scheduler]
+def test_the_recipe_is_that_of_the_demos_template():
+    ours = DEMO_CHOICES
+    assert ours.identifiers == tuple(getattr(RECIPE, name) for name in ours.prompts)
+    assert (ours.method, ours.steps, ours.learning_rate) == (RECIPE.method, RECIPE.steps, RECIPE.learning_rate)
+    assert (ours.size, ours.sampling_steps, ours.cfg) == (RECIPE.resolution, RECIPE.sampling_steps, RECIPE.cfg)
+    assert (ours.sampler, ours.scheduler) == (RECIPE.sampler, RECIPE.scheduler)
+    assert ours.training == {name: getattr(RECIPE, name) for name in ours.training}
+    assert list(PORTRAITS.values()) == [0, 40, 41, "cel", RECIPE.auxiliary_count], "what the regression test is of"
 
 
 def test_colour_transfer_reaches_the_statistics_of_the_target():

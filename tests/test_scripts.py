@@ -91,6 +91,54 @@ def test_setting_a_widget_changes_only_the_copy_and_switches_the_node_on():
     assert json.dumps(original) == before
 
 
+def subgraphed(value=30):
+    """Load -> a subgraph of one sampler, whose steps are a widget outside -> Patch."""
+    widget = {"name": "steps", "type": "INT", "widget": {"name": "steps"}, "link": 12}
+    inner = {"id": 7, "title": "inner", **sampler(11), "outputs": [{"type": "MODEL"}]}
+    inner["inputs"].append(widget)
+    links = [(11, -10, 0, 7, 0), (12, -10, 1, 7, 1), (13, 7, 0, -20, 0)]
+    names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
+    definition = {
+        "id": "the-subgraph",
+        "nodes": [inner],
+        "links": [dict(zip(names, link, strict=True)) for link in links],
+        "outputs": [{"linkIds": [13]}],
+    }
+    host = {"type": "the-subgraph", "title": "outer", "outputs": [{"type": "MODEL"}], "widgets_values": [value]}
+    host["inputs"] = [linked("model", 1), {**linked("steps", None, "INT"), "widget": {"name": "steps"}}]
+    patch = {"type": "Patch", "inputs": [linked("model", 2)], "widgets_values": [1.0]}
+    nodes = graph([loader(), host, patch], [[1, 1, 0, 2, 0, "MODEL"], [2, 2, 0, 3, 0, "MODEL"]])
+    return {**nodes, "definitions": {"subgraphs": [definition]}}
+
+
+def test_a_subgraph_is_run_as_what_is_inside_of_it():
+    prompt = Workflow(subgraphed(), INFO).prompt()
+    assert prompt["2:7"] == {
+        "class_type": "Sampler",
+        "inputs": {"model": ["1", 0], "seed": 7, "steps": 30, "kind": "y"},
+    }
+    assert prompt["3"]["inputs"]["model"] == ["2:7", 0]
+    assert set(prompt) == {"1", "2:7", "3"}
+
+
+@pytest.mark.parametrize("title", ["inner", "outer"])
+def test_a_subgraphs_widget_is_set_from_inside_and_from_outside(title):
+    workflow = Workflow(subgraphed(), INFO)
+    workflow.set(title, steps=5)
+    assert workflow.value("outer", "steps") == workflow.value("inner", "steps") == 5
+    assert workflow.prompt()["2:7"]["inputs"]["steps"] == 5
+    assert workflow.titles() == {"1": "Load", "2": "outer", "2:7": "inner", "3": "Patch"}
+
+
+@pytest.mark.parametrize(("mode", "model"), [(MUTED, None), (BYPASSED, ["1", 0])])
+def test_a_subgraph_that_is_switched_off_runs_nothing_inside(mode, model):
+    graph = subgraphed()
+    graph["nodes"][1]["mode"] = mode
+    prompt = Workflow(graph, INFO).prompt()
+    assert set(prompt) == {"1", "3"}
+    assert prompt["3"]["inputs"].get("model") == model
+
+
 def test_an_unknown_node_is_named():
     with pytest.raises(ValueError, match="Mystery"):
         Workflow(graph([{"type": "Mystery"}]), INFO).prompt()
@@ -148,7 +196,7 @@ def test_uv_gets_the_index_settings_of_pip(monkeypatch):
         ]
     )
     monkeypatch.setattr(environment.subprocess, "run", lambda *_, **__: type("Listing", (), {"stdout": listing}))
-    settings = environment._uv_settings()
+    settings = environment.uv_settings()
     assert settings["UV_DEFAULT_INDEX"] == "https://from.environment/simple"
     assert settings["UV_INDEX"] == "https://a/simple https://b/simple"
     assert settings["UV_FIND_LINKS"] == "/wheels,/more"

@@ -1,9 +1,14 @@
 """The pack in the real server: what it registers, how a graph is cached and ordered, and how errors are told."""
 
+from urllib.parse import quote
+
 import numpy as np
 import pytest
+import templates
 from comfy_server import WorkflowError
 from PIL import Image
+from template_parts import EMPTY, SOURCE_PASS, WITH_FCC, WITHOUT_FCC
+from templates import RESULT, SHOWN_SOURCE_PASS, SHOWN_WITHOUT_FCC
 from workflow import MUTED
 
 pytest_plugins = ["live_server"]
@@ -19,20 +24,8 @@ NODES = {
     "StyODemoModel",
     "StyODemoPortraits",
 }
-SOURCE, WITH_FCC, WITHOUT_FCC = "Source pass", "Stylized, with FCC", "Stylized, without FCC"
 INJECT = "StyO Attention Inject (FCC)"
-RESULT = "Result: stylized with FCC"
-PICTURES = (RESULT, "Source pass: should be the photo", "For comparison: without FCC")
-
-
-def unlink_seeds(workflow, **seeds):
-    """Give samplers seeds of their own in place of the shared one."""
-    for sampler, seed in seeds.items():
-        title = {"source": SOURCE, "stylized": WITH_FCC, "plain": WITHOUT_FCC}[sampler]
-        for slot in workflow.node(title)["inputs"]:
-            if slot["name"] == "seed":
-                slot["link"] = None
-        workflow.set(title, seed=seed)
+PICTURES = (RESULT, SHOWN_SOURCE_PASS, SHOWN_WITHOUT_FCC)
 
 
 def pictures(server, run, node):
@@ -51,27 +44,39 @@ def test_every_node_and_every_socket_is_described(object_info):
         assert all(info["output_tooltips"]), node
 
 
-@pytest.mark.parametrize("name", ["styo", "styo_demo"])
-def test_an_example_is_in_the_template_browser(server, name):
-    assert name in server.get("/workflow_templates")["styo"]
-    assert server.get(f"/api/workflow_templates/styo/{name}.json")["version"] == 0.4
+def test_the_template_browser_shows_the_shipped_templates(server, object_info):
+    """The files are what ``scripts/make_templates.py`` writes: change them there."""
+    made = templates.templates(object_info)
+    assert set(server.get("/workflow_templates")["styo"]) == set(made)
+    for name, workflow in made.items():
+        shipped = server.get(f"/api/workflow_templates/styo/{quote(name)}.json")
+        assert shipped == workflow, "run scripts/make_templates.py"
+
+
+@pytest.mark.parametrize(
+    "word", ["face", "portrait", "style", "stylization", "cartoon", "photo", "artwork", "training"]
+)
+def test_a_template_is_found_by_what_people_type(server, word):
+    assert any(word in name.lower() for name in server.get("/workflow_templates")["styo"])
 
 
 def test_a_stylization_seed_leaves_the_source_pass_in_the_cache(server, example):
-    unlink_seeds(example, source=1, stylized=1)
+    example.set(SOURCE_PASS, seed=1)
+    example.set(WITH_FCC, seed=1)
     server.run(example.prompt())
-    unlink_seeds(example, stylized=2)
+    example.set(WITH_FCC, seed=2)
     again = server.run(example.prompt())
     assert example.id(WITH_FCC) in again.executed
-    assert not {example.id(SOURCE), example.id("StyOIDLTrain")} & set(again.executed)
+    assert not {example.id(SOURCE_PASS), example.id("StyOIDLTrain")} & set(again.executed)
 
 
 def test_a_source_seed_runs_both_passes_again_but_not_the_training(server, example):
-    unlink_seeds(example, source=1, stylized=1)
+    example.set(SOURCE_PASS, seed=1)
+    example.set(WITH_FCC, seed=1)
     server.run(example.prompt())
-    unlink_seeds(example, source=2)
+    example.set(SOURCE_PASS, seed=2)
     again = server.run(example.prompt())
-    assert {example.id(SOURCE), example.id(WITH_FCC)} <= set(again.executed)
+    assert {example.id(SOURCE_PASS), example.id(WITH_FCC)} <= set(again.executed)
     assert example.id("StyOIDLTrain") not in again.executed
 
 
@@ -91,16 +96,17 @@ def with_copies(prompt, nodes):
 
 def test_two_samplers_on_one_capture_do_not_mix(server, example):
     """Each stylization takes the maps of the LATENT linked to it: as in a graph with that source pass alone."""
-    unlink_seeds(example, source=1, stylized=1)
+    example.set(SOURCE_PASS, seed=1)
+    example.set(WITH_FCC, seed=1)
     example.node(WITHOUT_FCC)["mode"] = MUTED
     alone = {}
     for seed in (1, 2):
-        unlink_seeds(example, source=seed)
+        example.set(SOURCE_PASS, seed=seed)
         prompt = example.prompt()
         alone[seed] = pictures(server, server.run(prompt), example.id(RESULT))
     assert (alone[1] != alone[2]).any()
 
-    source, result = example.id(SOURCE), example.id(RESULT)
+    source, result = example.id(SOURCE_PASS), example.id(RESULT)
     decode = prompt[result]["inputs"]["images"][0]
     both = with_copies(prompt, [source, example.id(INJECT), example.id(WITH_FCC), decode, result])
     both[f"copy of {source}"]["inputs"]["seed"] = 1
@@ -143,6 +149,6 @@ def test_a_bad_input_is_told_in_one_sentence_and_the_next_run_works(server, exam
 def test_an_unlinked_source_pass_is_told_by_its_sockets(server, example):
     """Inject fed by a latent that no captured sampler made."""
     prompt = example.prompt()
-    prompt[example.id(INJECT)]["inputs"]["source"] = [example.id("Size of all passes"), 0]
+    prompt[example.id(INJECT)]["inputs"]["source"] = [example.id(EMPTY), 0]
     with pytest.raises(WorkflowError, match="StyO Attention Capture"):
         server.run(prompt)

@@ -6,9 +6,9 @@ import dataclasses
 
 import torch
 from shared.output_folder import temporary_output
-from styo.bridge.demo_model import load_demo_model
 from styo.bridge.idl import learn
 from styo.bridge.training_inputs import Inputs
+from styo.demo.comfy_model import load_demo_model
 from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject, StyOSourceAttention
 from styo.nodes.inversion import StyOInvertSource
 from styo.nodes.prompts import StyOEncodePrompts

@@ -10,7 +10,7 @@ from styo.training.settings import Settings
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that may be chosen, one name each; example_workflows/styo_demo.json holds the same values."""
+    """Everything that may be chosen, one name each; the demo's template holds the same values."""
 
     source_style: str = "zeb"
     target_style: str = "aug"

@@ -9,7 +9,7 @@ import comfy.sd1_clip
 import comfy.supported_models
 import torch
 
-from ..demo import shapes, weights
+from . import shapes, weights
 
 
 def load_demo_model() -> tuple:

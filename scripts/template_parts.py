@@ -28,6 +28,7 @@ class Choices:
     method: str = "full"
     steps: int = 400
     learning_rate: float = 0.0
+    optimizer: str = "adam"
     training: dict = dataclasses.field(default_factory=dict)
     size: int = 512
     pictures: int = 1
@@ -89,6 +90,7 @@ def stylization(page: Graph, choices: Choices) -> Subgraph:
         "method": inside.widget("method", "COMBO", choices.method),
         "steps": inside.widget("training_steps", "INT", choices.steps),
         "learning_rate": inside.widget("learning_rate", "FLOAT", choices.learning_rate),
+        "optimizer": inside.widget("optimizer", "COMBO", choices.optimizer),
         "filename_prefix": inside.widget("filename_prefix", "STRING", choices.prefix),
         "resolution": knobs.size,
     }
@@ -212,7 +214,17 @@ def grid(page: Graph, choices: Choices) -> Subgraph:
     kinds = {"model": "MODEL", "clip": "CLIP", "vae": "VAE", "photo": "IMAGE", "artwork": "IMAGE"}
     given = {name: inside.input(name, kind) for name, kind in kinds.items()}
     given["faces"] = inside.input("faces", "IMAGE", optional=True)
-    names = ("seed", "method", "training_steps", "learning_rate", "sampling_steps", "cfg", "strength", "size")
+    names = (
+        "seed",
+        "method",
+        "optimizer",
+        "training_steps",
+        "learning_rate",
+        "sampling_steps",
+        "cfg",
+        "strength",
+        "size",
+    )
     shared = [entry for entry in one.inputs if entry["name"] in names]
     given |= {e["name"]: inside.widget(e["name"], e["type"], e["default"], e.get("label")) for e in shared}
     rows = []

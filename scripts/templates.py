@@ -12,7 +12,7 @@ from template_parts import BLUEPRINT, Choices, faces, grid, sampling_alone, styl
 FOLDER = environment.ROOT / "example_workflows"
 BLUEPRINT_FILE = environment.ROOT / f"subgraphs/{BLUEPRINT}.json"
 FULL = "Face stylization from one photo and one artwork (StyO)"
-SMALL = "Face stylization in 8 GB, LoRA training (StyO)"
+SMALL = "Face stylization in 8 GB, training with low VRAM (StyO)"
 DEMO = "Face stylization demo, cartoon portraits, no download (StyO)"
 SAVED = "Portrait style transfer from saved weights, new seeds (StyO)"
 INVERTED = "Face stylization from the inverted photo, DDIM inversion (StyO)"
@@ -175,10 +175,10 @@ def app_mode(asked: list[tuple[Node, str]], shown: Node) -> dict:
 
 def templates(info: dict) -> dict[str, dict]:
     """Every template by its name, from the server's descriptions of the nodes."""
-    lora = Choices(method="lora")
+    small = Choices(optimizer="adafactor")
     return {
         FULL: full(FULL, info, Choices(), notes.FULL),
-        SMALL: full(SMALL, info, lora, notes.SMALL),
+        SMALL: full(SMALL, info, small, notes.SMALL),
         DEMO: demo(DEMO, info, DEMO_CHOICES, notes.DEMO),
         SAVED: saved(SAVED, info),
         INVERTED: full(INVERTED, info, Choices(inverted=True), notes.INVERTED),

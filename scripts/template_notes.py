@@ -43,8 +43,8 @@ SMALL = """\
 ## The same person in that artwork's style, on a GPU of 8 GB
 
 1. Choose **checkpoint**, **photo** and **artwork**. Both faces should lie in the middle square.
-2. **Run.** All weights are trained as in the paper, but with `optimizer` adafactor: about 4.1 GB at 512 pixels instead \
-of 11. The steps are of the same size; their path is another. The state to resume from takes 3.5 GB of disk meanwhile.
+2. **Run.** All weights are trained as in the paper, but with `optimizer` adafactor: about 4.1 GB at 512 pixels \
+instead of 11. The steps are of the same size; their path is another.
 
 **Less than 8 GB?** Set `method` to `cross_attention` (2.7 GB) or `lora` (2.3 GB); `learning_rate` 0 is its own.
 

@@ -10,6 +10,7 @@ BLUEPRINT = "Face stylization (StyO)"
 SAMPLING = "Sampling with FCC (StyO)"
 GRID = "Grid of style and content repeats (StyO)"
 FACES = "Faces drawn by the checkpoint"
+ENLARGED = "Enlarged to look at"
 SOURCE_PASS, WITH_FCC, WITHOUT_FCC = "Source pass", "Stylized, with FCC", "Stylized, without FCC"
 INJECT = "StyO Attention Inject (FCC)"
 EMPTY = "The drawing's empty latent"
@@ -202,6 +203,16 @@ def faces(page: Graph, count: int = 32, size: int = 512) -> Subgraph:
     decoded = inside.add("VAEDecode", (860, 0), (240, 60), samples=drawn["LATENT"], vae=vae)
     inside.show(drawn)
     inside.output("faces", decoded["IMAGE"])
+    return inside
+
+
+def enlarged(page: Graph, names: tuple[str, ...], side: int) -> Subgraph:
+    """Small pictures enlarged to look at, since the page shows none larger than it is."""
+    inside = Subgraph(ENLARGED, page, "The same pictures, larger.")
+    how = {"upscale_method": "nearest-exact", "crop": "disabled", "width": side, "height": side}
+    for row, name in enumerate(names):
+        picture = inside.input(name, "IMAGE")
+        inside.output(name, inside.add("ImageScale", (0, row * 240), (300, 170), name, image=picture, **how)["IMAGE"])
     return inside
 
 

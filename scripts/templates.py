@@ -7,7 +7,7 @@ from pathlib import Path
 import environment
 import template_notes as notes
 from graph_file import Graph, Node
-from template_parts import BLUEPRINT, Choices, faces, grid, sampling_alone, stylization
+from template_parts import BLUEPRINT, Choices, enlarged, faces, grid, sampling_alone, stylization
 
 FOLDER = environment.ROOT / "example_workflows"
 BLUEPRINT_FILE = environment.ROOT / f"subgraphs/{BLUEPRINT}.json"
@@ -31,6 +31,7 @@ SHOWN_GRID = "n_s 1, 2, 3 downwards; n_c 1, 2, 3 to the right"
 SHOWN_FACES = "Other faces"
 LOSS, TRUTH = "Loss", "Ground truth: the right answer"
 RESULTS = (RESULT, SHOWN_GRID, SHOWN_FACES)
+LARGE = 384
 PORTRAITS = {"seed": 0, "source_identity": 40, "target_identity": 41, "target_style": "cel", "auxiliary_count": 50}
 CHECKPOINT_FILE = "v1-5-pruned-emaonly-fp16.safetensors"
 """The checkpoint of ComfyUI's own SD 1.5 templates."""
@@ -139,19 +140,26 @@ def demo(name: str, info: dict, choices: Choices, note: str) -> dict:
     page.add("MarkdownNote", (0, 440), (340, 480), "What to do", text=note)
     three = {name: loaded[name] for name in ("model", "clip", "vae")}
     pictures = {"photo": drawn["source_image"], "artwork": drawn["target_image"], "faces": drawn["auxiliary_images"]}
-    styo = page.place(stylization(page, choices), (430, 0), (400, 430), **three, **pictures)
-    page.add("LossGraphNode", (430, 540), (400, 380), LOSS, loss=styo["loss"].via((860, 490), (400, 490)))
-    above, below = (890, -60), (890, 475)
-    two, one, height = 680, 330, 380
-    result = page.add("SaveImage", (930, 0), (two, height), RESULT, images=styo["picture"], filename_prefix="StyO/demo")
-    page.add("PreviewImage", (1650, 0), (one, height), SHOWN_PHOTO, images=styo["photo"].via(above, (1630, -60)))
-    truth = drawn["ground_truth"].via((390, -100), (2000, -100))
-    page.add("PreviewImage", (2020, 0), (one, height), TRUTH, images=truth)
-    page.add("PreviewImage", (930, 540), (two, height), SHOWN_WITHOUT_FCC, images=styo["without_fcc"])
-    artwork = drawn["target_image"].via((390, 475), (1630, 475))
-    page.add("PreviewImage", (1650, 540), (one, height), SHOWN_ARTWORK, images=artwork)
-    source_pass = styo["source_pass"].via(below, (2000, 475))
-    page.add("PreviewImage", (2020, 540), (one, height), SHOWN_SOURCE_PASS, images=source_pass)
+    styo = page.place(stylization(page, choices), (430, 0), (370, 450), **three, **pictures)
+    page.add("LossGraphNode", (430, 570), (370, 310), LOSS, loss=styo["loss"].via((825, 505), (405, 505)))
+    names = ("picture", "photo", "truth", "without_fcc", "artwork", "source_pass")
+    made = {name: styo[name] for name in ("picture", "photo", "without_fcc", "source_pass")}
+    made["truth"] = drawn["ground_truth"].via((390, -60), (845, -60))
+    made["artwork"] = drawn["target_image"].via((390, 520), (845, 520))
+    large = page.place(enlarged(page, names, LARGE), (880, 0), (190, 160), **made)
+    above, below = (1100, -60), (1100, 410)
+    two, one, second, third, row, height = 590, 290, 1770, 2090, 470, 340
+    drawings = {"images": large["picture"], "filename_prefix": "StyO/demo"}
+    result = page.add("SaveImage", (1150, 0), (two, height), RESULT, **drawings)
+    photo = large["photo"].via(above, (second - 15, -60))
+    page.add("PreviewImage", (second, 0), (one, height), SHOWN_PHOTO, images=photo)
+    truth = large["truth"].via(above, (third - 15, -60))
+    page.add("PreviewImage", (third, 0), (one, height), TRUTH, images=truth)
+    page.add("PreviewImage", (1150, row), (two, height), SHOWN_WITHOUT_FCC, images=large["without_fcc"])
+    artwork = large["artwork"].via(below, (second - 15, 410))
+    page.add("PreviewImage", (second, row), (one, height), SHOWN_ARTWORK, images=artwork)
+    source_pass = large["source_pass"].via(below, (third - 15, 410))
+    page.add("PreviewImage", (third, row), (one, height), SHOWN_SOURCE_PASS, images=source_pass)
     return page.file(**app_mode([(drawn, "source_identity"), (drawn, "target_style"), (styo, "seed")], result))
 
 

@@ -79,10 +79,9 @@ def full(name: str, info: dict, choices: Choices, note: str) -> dict:
     result = page.add("SaveImage", (930, 0), (560, 620), RESULT, **drawn)
     shown = styo["photo"].via(above, (1510, -60))
     page.add("PreviewImage", (1530, 0), (560, 620), SHOWN_PHOTO, images=shown)
-    without = styo["without_fcc"]
     if not choices.one_sampler:
         page.add("PreviewImage", (930, 730), (360, 400), SHOWN_SOURCE_PASS, images=styo["source_pass"])
-        without = without.via(below, (1310, 680))
+    without = styo["without_fcc"].via(below, (1310, 680))
     page.add("PreviewImage", (1330, 730), (360, 400), SHOWN_WITHOUT_FCC, images=without)
     page.add("LossGraphNode", (1730, 730), (360, 400), LOSS, loss=styo["loss"].via(below, (1710, 680)))
     return page.file(**app_mode([*asked, (styo, "seed"), (styo, "training_steps")], result))

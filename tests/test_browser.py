@@ -150,7 +150,7 @@ def _severe(page):
     return [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-@pytest.mark.parametrize(("name", "small", "pictures"), [(templates.FULL, SMALL, 5), (templates.DEMO, DEMO_SMALL, 7)])
+@pytest.mark.parametrize(("name", "small", "pictures"), [(templates.FULL, SMALL, 5), (templates.DEMO, DEMO_SMALL, 9)])
 def test_an_example_opens_runs_and_finishes_in_the_page(server, page, tmp_path, name, small, pictures):
     _click(page, TEMPLATES_BUTTON)
     _click(page, PACK_IN_TEMPLATES)

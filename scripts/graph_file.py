@@ -64,11 +64,13 @@ class Graph:
         title: str | None = None,
         mode: int = 0,
         values: dict | None = None,
+        labels: dict[str, str] | None = None,
         **given,
     ) -> Node:
         """A node of ``kind``; ``given`` are its inputs by name: an Output to link, or a widget's value.
 
-        ``values`` are more of the same, for inputs named as a parameter here. Raises KeyError for a name it has not.
+        ``values`` are more of the same, for inputs named as a parameter here; ``labels`` are other names to show.
+        Raises KeyError for a name the node has not.
         """
         if kind in NOTES:
             return self._put(kind, at, size, title, mode, [], [], [given["text"]], NOTE_COLOURS)
@@ -77,6 +79,8 @@ class Graph:
         inputs, saved = [], []
         for name, spec in specs(info):
             data = {"name": name, "type": "COMBO" if isinstance(spec[0], list) else spec[0]}
+            if labels and name in labels:
+                data["label"] = labels[name]
             if name in info["input"].get("optional", {}) and name not in widgets:
                 data["shape"] = 7
             value = given.pop(name, None)

@@ -53,15 +53,22 @@ DEMO_CHOICES = Choices(
 
 def loaded(page: Graph) -> tuple[Node, dict]:
     """Load Checkpoint at the top left, and its three outputs by the names of our inputs."""
-    node = page.add("CheckpointLoaderSimple", (0, 0), (340, 110), CHECKPOINT, ckpt_name=CHECKPOINT_FILE)
+    node = page.add(
+        "CheckpointLoaderSimple",
+        (0, 0),
+        (340, 110),
+        CHECKPOINT,
+        labels={"ckpt_name": "checkpoint"},
+        ckpt_name=CHECKPOINT_FILE,
+    )
     return node, {"model": node["MODEL"], "clip": node["CLIP"], "vae": node["VAE"]}
 
 
 def asked_for(page: Graph) -> tuple[list[tuple[Node, str]], dict]:
     """Checkpoint, photo, artwork and faces on the left: what app mode asks for, and what the one node takes."""
     checkpoint, three = loaded(page)
-    photo = page.add("LoadImage", (0, 180), (340, 440), PHOTO, image="example.png")
-    artwork = page.add("LoadImage", (0, 690), (340, 440), ARTWORK, image="example.png")
+    photo = page.add("LoadImage", (0, 180), (340, 440), PHOTO, labels={"image": "face photo"}, image="example.png")
+    artwork = page.add("LoadImage", (0, 690), (340, 440), ARTWORK, labels={"image": "artwork"}, image="example.png")
     others = page.place(faces(page), (430, 0), (400, 240), **three)
     back = others["faces"].via((860, 285), (400, 285))
     pictures = {"photo": photo["IMAGE"], "artwork": artwork["IMAGE"], "faces": back}
@@ -102,7 +109,7 @@ def saved(name: str, info: dict) -> dict:
     """Saved weights, drawn again from other seeds."""
     page = Graph(name, info)
     checkpoint, three = loaded(page)
-    photo = page.add("LoadImage", (0, 180), (340, 440), PHOTO, image="example.png")
+    photo = page.add("LoadImage", (0, 180), (340, 440), PHOTO, labels={"image": "face photo"}, image="example.png")
     weights = {"model": three["model"], "clip": three["clip"], "weights_name": WEIGHTS_FILE}
     trained = page.add("StyOLoadWeights", (430, 0), (340, 130), **weights)
     page.add("MarkdownNote", (0, 690), (770, 290), "What to do", text=notes.SAVED)

@@ -91,7 +91,7 @@ def test_the_archive_runs_in_a_comfyui(archive, tmp_path):
         demo = server.get(f"/api/workflow_templates/styo/{quote(templates.DEMO)}.json")
         workflow = Workflow(demo, info)
         workflow.set("StyODemoPortraits", auxiliary_count=1)
-        workflow.set(BLUEPRINT, training_steps=1, sampling_steps=1)
+        workflow.set(BLUEPRINT, training_steps=2, sampling_steps=1)
         run = server.run(workflow.prompt())
         assert server.pictures(run, workflow.id(templates.RESULT))
 

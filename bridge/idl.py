@@ -19,12 +19,18 @@ from . import unet_copy
 from .encoded import EncodedPrompt, EncodedTerm, encode
 from .learner import Learner
 from .model_checks import require_sd15, require_sd15_clip
+from .node_text import NodeText
 from .output_files import OutputFiles
-from .progress import TrainingProgress, show_text
+from .patched_weights import put_at_rest
+from .progress import TrainingProgress
 from .result import Result
-from .saves import Saves
-from .training_inputs import Inputs, fingerprint_of
+from .saves import Saves, recall, saves_after
+from .training_inputs import Inputs, fingerprint_of, shared_picture
 from .training_preview import TrainingPreview, encode_shown_prompts
+from .unseen_changes import require_weight_patches_only
+
+MOST_BYTES = 4
+"""Of a number in a weights file; most take half as many."""
 
 
 def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
@@ -32,28 +38,39 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
 
     Raises ValueError for inputs that cannot be trained on, and NonFiniteLoss.
     """
+    with NodeText(node_id) as text:
+        return _learn(inputs, filename_prefix, text)
+
+
+def _learn(inputs: Inputs, filename_prefix: str, text: NodeText) -> Result:
     require_sd15(inputs.model)
     require_sd15_clip(inputs.clip)
     inputs.vae.throw_exception_if_invalid()
+    for socket, patcher in (("model", inputs.model), ("clip", inputs.clip.patcher)):
+        require_weight_patches_only(socket, patcher)
+        put_at_rest(patcher)
     sigmas = unet_copy.training_sigmas(inputs.model)
     pixels, tokens = inputs.pixels(), inputs.tokens()
     fingerprint = fingerprint_of(inputs, sigmas, pixels, tokens)
-    files = OutputFiles(filename_prefix, fingerprint)
-    if finished := files.finished(inputs.settings.steps):
-        logging.info("StyO: this training is already finished: using %s.", finished)
-        return Result.read(finished)
+    files = OutputFiles(filename_prefix, fingerprint, inputs.settings.steps)
+    if finished := recall(files):
+        text.show("already finished: its file is used")
+        return finished
     if "auxiliary_images" not in pixels:
         logging.warning("StyO: no auxiliary_images: training without the auxiliary term of equation 4.")
+    if shared_picture(pixels["source_image"], pixels["target_image"]):
+        logging.warning("StyO: source_image and target_image hold the same picture: connect the photo and the artwork.")
 
-    show_text(f"encoding {sum(map(len, pixels.values()))} images", node_id)
+    text.show(f"encoding {sum(map(len, pixels.values()))} images")
     terms = encode(inputs, pixels, tokens)
     shown = encode_shown_prompts(inputs) if inputs.settings.preview_every else []
     comfy.model_management.unload_all_models()
     comfy.model_management.soft_empty_cache()
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            return _train(inputs, terms, shown, sigmas, files, fingerprint, node_id)
-    except torch.OutOfMemoryError:
+            return _train(inputs, terms, shown, sigmas, files, fingerprint, text)
+    except Exception as error:
+        comfy.model_management.raise_non_oom(error)
         raise RuntimeError(f"StyO ran out of memory: {advice(inputs.settings)}.") from None
     finally:
         gc.collect()
@@ -67,25 +84,24 @@ def _train(
     sigmas: torch.Tensor,
     files: OutputFiles,
     fingerprint: str,
-    node_id: str | None,
+    text: NodeText,
 ) -> Result:
     settings = inputs.settings
     device = comfy.model_management.get_torch_device()
     if settings.precision == "bf16" and not comfy.model_management.should_use_bf16(device):
         logging.warning("StyO: %s has no fast bf16: another precision may be the better choice.", device)
     learner = Learner(inputs, terms, sigmas, device)
-    saves_on_the_way = (settings.steps - 1) // settings.save_every if settings.save_every else 0
-    shapes = [parameter.shape for parameter in learner.trained.values()]
-    files.require_space(learner.saved, state_bytes(settings.optimizer, shapes), saves_on_the_way)
     optimizer = BackwardOptimizer(
         learner.groups, settings.step_size, scale_loss=settings.precision == "fp16", kind=settings.optimizer
     )
     history = LossHistory(settings.steps, [term.name for term in terms], device)
     training = Training(learner, optimizer, history)
     resume.load_state(files.state, training, settings.steps)
+    state = state_bytes(settings.optimizer, [parameter.shape for parameter in learner.trained.values()])
+    files.require_space(MOST_BYTES * learner.saved, state, saves_after(history.step, settings))
     saves = Saves(inputs, files, fingerprint, training)
     preview = TrainingPreview(inputs, learner, shown, terms[0].latents.shape[2:])
-    progress = TrainingProgress(settings.steps, history.step, node_id, preview, settings.preview_every)
+    progress = TrainingProgress(settings.steps, history.step, text, preview, settings.preview_every)
     try:
         with contextlib.closing(progress), saves.on_the_way_out():
             for step in training.until(settings.steps):
@@ -95,8 +111,9 @@ def _train(
         progress.cancelled(saves.resumable_at)
         raise
     except NonFiniteLoss as stopped:
+        finer = "" if settings.precision == "fp32" else f", or precision fp32 instead of {settings.precision}"
+        kept = "could not be saved" if saves.path is None else f"are saved as {saves.path}"
         raise NonFiniteLoss(
-            f"{stopped}: choose a lower learning_rate than {settings.step_size} or precision fp32 instead of "
-            f"{settings.precision}; the weights from before are saved at filename_prefix."
+            f"{stopped}: choose a lower learning_rate than {settings.step_size}{finer}. The weights from before {kept}."
         ) from None
     return saves.finish()

@@ -7,22 +7,15 @@ from collections.abc import Callable
 
 import comfy.model_management
 import comfy.utils
-import server
 from PIL import Image
 from tqdm.auto import tqdm
 
 from ..training.history import LossHistory
+from .node_text import NodeText
 
 SECONDS_BETWEEN_TEXTS = 0.3
 RUNNING_MEAN = 20
 """Steps the shown loss is averaged over: single losses depend mostly on their timestep."""
-
-
-def show_text(text: str, node_id: str | None):
-    """Put ``text`` on the node in the page, if there is one."""
-    prompt_server = getattr(server.PromptServer, "instance", None)
-    if prompt_server is not None and node_id is not None:
-        prompt_server.send_progress_text(text, node_id)
 
 
 class TrainingProgress:
@@ -36,12 +29,12 @@ class TrainingProgress:
         self,
         steps: int,
         done: int,
-        node_id: str | None,
+        text: NodeText,
         draw: Callable[[LossHistory], Image.Image] | None = None,
         draw_every: int = 0,
     ):
         self._steps = steps
-        self._node_id = node_id
+        self._text = text
         self._draw, self._draw_every = draw, draw_every
         self.picture: Image.Image | None = None
         self._bar = comfy.utils.ProgressBar(steps)
@@ -60,7 +53,7 @@ class TrainingProgress:
             self._line.set_postfix(loss=f"{loss:.4f}", refresh=False)
             left = self._clock.left()
             parts = [f"step {history.step} of {self._steps}", f"loss {loss:.3f}", *([left] if left else [])]
-            show_text(", ".join(parts), self._node_id)
+            self._text.show(", ".join(parts))
         if self._draw_every and history.step and history.step % self._draw_every == 0:
             self.picture = self._draw(history)
             self._bar.update_absolute(history.step, preview=("JPEG", self.picture, None))
@@ -69,8 +62,9 @@ class TrainingProgress:
 
     def cancelled(self, saved: int):
         """Say where a later run goes on from, ``saved`` steps being on the disk."""
-        text = f"saved at step {saved}; Run goes on from there" if saved else "cancelled before anything was learned"
-        show_text(text, self._node_id)
+        self._text.show(
+            f"saved at step {saved}; Run goes on from there" if saved else "cancelled before anything was learned"
+        )
 
     def close(self):
         """End the line in the log."""

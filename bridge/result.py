@@ -23,7 +23,7 @@ class Result:
     def read(cls, path: Path) -> Result:
         """That of a finished training's file; without terms where the file has none."""
         tensors, metadata = safetensors_file.read(path)
-        return cls(tensors, metadata, weights.read_training(metadata).get("terms", {}))
+        return cls(tensors, metadata, weights.read_training(metadata)["terms"])
 
     def loss_map(self) -> dict[str, list[float]]:
         """The LOSS_MAP of every step: equation 4 as `loss`, and its terms by their names."""

@@ -70,6 +70,7 @@ def copy_text_encoder(clip) -> SD1ClipModel:
         "hidden_size": original.text_model.embeddings.token_embedding.weight.shape[1],
         "num_attention_heads": layers[0].self_attn.heads,
         "intermediate_size": layers[0].mlp.fc1.weight.shape[0],
+        "max_position_embeddings": original.text_model.embeddings.position_embedding.weight.shape[0],
     }
     options = {"clip_l_model_config": shapes, "custom_operations": PlainTextLayers}
     encoder = SD1ClipModel(device="meta", dtype=torch.float32, model_options=options)

@@ -39,6 +39,8 @@ class Inputs:
 
     def _squares(self, socket: str) -> torch.Tensor:
         squares = []
+        if not self.images[socket]:
+            raise ValueError(f"{socket} holds no image: connect an IMAGE.")
         for batch in self.images[socket]:
             shape = tuple(batch.shape)
             if len(shape) != 4 or shape[-1] not in (1, 3, 4) or 0 in shape:
@@ -47,6 +49,11 @@ class Inputs:
                 raise ValueError(f"{socket} holds pixels that are nan or infinite: check the node that makes it.")
             squares += [to_square(image.cpu(), self.settings.resolution) for image in batch]
         return torch.stack(squares)
+
+
+def shared_picture(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether one of the images ``a`` [n, H, W, 3] is also one of ``b``."""
+    return any(torch.equal(first, second) for first in a for second in b)
 
 
 def fingerprint_of(

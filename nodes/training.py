@@ -19,7 +19,10 @@ from ..training.settings import (
 )
 from .sockets import StyOPrompts
 
-IMAGE_RULE = "Any size: the shorter side is scaled to `resolution` and the middle cut out; transparency becomes white."
+IMAGE_RULE = (
+    "Any size: the shorter side is scaled to `resolution` and the middle cut out; alpha becomes white, but Load Image "
+    "passes none on."
+)
 
 
 class StyOIDLTrain(io.ComfyNode):
@@ -186,11 +189,18 @@ class StyOIDLTrain(io.ComfyNode):
         images = {"source_image": source_image, "target_image": target_image}
         if auxiliary_images:
             images["auxiliary_images"] = auxiliary_images
-        settings = Settings(**{name: values[0] for name, values in settings.items()})
-        model, clip = model[0], clip[0]
-        inputs = Inputs(model, clip, vae[0], prompts[0], images, settings)
-        result = learn(inputs, filename_prefix[0], cls.hidden.unique_id)
+        single = {"model": model, "clip": clip, "vae": vae, "prompts": prompts, "filename_prefix": filename_prefix}
+        model, clip, vae, prompts, prefix = (_only(name, values) for name, values in single.items())
+        settings = Settings(**{name: _only(name, values) for name, values in settings.items()})
+        result = learn(Inputs(model, clip, vae, prompts, images, settings), prefix, cls.hidden.unique_id)
         return io.NodeOutput(*result.applied_to(model, clip), result.weights, result.loss_map())
+
+
+def _only(name: str, values: list):
+    """The one entry of an input that is no list of images; raises ValueError for another number of them."""
+    if len(values) != 1:
+        raise ValueError(f"{name} has {len(values)} values, but one training takes one: connect a single value.")
+    return values[0]
 
 
 NODES = [StyOIDLTrain]

@@ -1,11 +1,14 @@
 """Every bad input of StyO IDL Train ends in one sentence that says what to change, before anything is trained."""
 
+import comfy.hooks
 import comfy.model_base
 import comfy.model_sampling
+import comfy.sd
 import comfy.supported_models
 import folder_paths
 import pytest
 import torch
+from comfy.patcher_extension import WrappersMP
 from idl_runs import files, inputs, picture, run, run_inputs
 from styo.bridge import output_files
 from styo.nodes.training import StyOIDLTrain
@@ -167,3 +170,78 @@ def test_sockets_are_the_contract():
 def test_files_of_a_run_are_listed_by_lora_loaders(output):
     run(steps=1)
     assert folder_paths.get_filename_list("loras") == ["StyO/idl_00001_.safetensors"]
+
+
+LAYER = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_q"
+LORA = {f"{LAYER}.lora_up.weight": torch.ones(64, 4), f"{LAYER}.lora_down.weight": torch.ones(4, 64)}
+
+
+def unchanged(value, *_):
+    return value
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda m: m.add_object_patch(f"{LAYER}.forward", unchanged), "a replaced part"),
+        (lambda m: m.add_weight_wrapper(f"{LAYER}.weight", unchanged), "a function on its weights"),
+        (lambda m: m.set_model_unet_function_wrapper(unchanged), "a function around its calls"),
+        (lambda m: m.set_model_attn2_patch(unchanged), "a change of its layers .attn2_patch"),
+        (lambda m: m.set_model_attn2_replace(unchanged, "middle", 0), "a change of its layers .attn2"),
+        (lambda m: m.set_model_output_block_patch(unchanged), "a change of its layers .output_block_patch"),
+        (
+            lambda m: m.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "cache", unchanged),
+            "a wrapper of its calls .cache",
+        ),
+    ],
+)
+def test_what_training_would_not_see_of_a_model(output, change, words):
+    model = make_model()
+    change(model)
+    refuse(f"`model` carries {words}.*put the node that makes it behind StyO IDL Train", model=model)
+
+
+def test_loras_in_bypass_mode(output):
+    model, clip = comfy.sd.load_bypass_lora_for_models(make_model(), make_clip(), LORA, 1.0, 1.0)
+    refuse("`model` carries a LoRA in bypass mode.*load it with Load LoRA instead", model=model, clip=clip)
+
+
+def test_a_clip_with_hooks(output):
+    clip = make_clip()
+    clip.patcher.forced_hooks = comfy.hooks.create_hook_lora(LORA, 1.0, 1.0)
+    refuse("`clip` carries hooks that change its weights", clip=clip)
+
+
+def test_a_compiled_model_is_trained(output):
+    model = make_model()
+    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "torch.compile", unchanged)
+    assert len(run(model=model, steps=1)[3]["loss"]) == 1
+
+
+class PackedTensor(torch.Tensor):
+    """Stands for the tensors of loaders that unpack a weight only when a layer is called."""
+
+
+@pytest.mark.parametrize("socket, make", [("model", make_model), ("clip", make_clip)])
+def test_weights_that_only_their_loader_can_read(output, socket, make):
+    value = make()
+    network = value.model.diffusion_model if socket == "model" else value.cond_stage_model
+    linear = next(module for module in network.modules() if isinstance(module, torch.nn.Linear))
+    linear.weight = torch.nn.Parameter(torch.zeros(8, dtype=torch.uint8).as_subclass(PackedTensor), requires_grad=False)
+    refuse(
+        f"`{socket}` holds weights that only its loader can read .PackedTensor.: connect the model in fp16",
+        **{socket: value},
+    )
+
+
+@pytest.mark.parametrize("name", ["model", "clip", "vae", "prompts", "steps", "seed", "filename_prefix", "precision"])
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_list_where_one_training_takes_one_value(output, name, count):
+    values = inputs()
+    with pytest.raises(ValueError, match=f"{name} has {count} values, but one training takes one"):
+        run_inputs({**values, name: values[name] * count})
+    assert files(output, "**/*") == []
+
+
+def test_an_empty_list_of_images(output):
+    refuse("source_image holds no image", source_image=[], target_image=[picture(2)])

@@ -93,3 +93,35 @@ def test_the_middle_is_kept_and_transparency_is_white():
 def test_an_image_of_the_right_size_is_not_touched():
     image = picture(0)[0]
     assert torch.equal(to_square(image, 64), image)
+
+
+@pytest.mark.parametrize("height, width", [(1, 300), (300, 1), (3, 100), (2, 301)])
+def test_a_strip_is_cropped_before_it_is_scaled(monkeypatch, height, width):
+    image, sizes = picture(0, height, width)[0], []
+    interpolate = torch.nn.functional.interpolate
+    whole, scale = image.movedim(-1, 0)[None], 64 / min(height, width)
+    expected = interpolate(whole, scale_factor=scale, mode="bicubic", antialias=True)
+    top, left = ((side - 64) // 2 for side in expected.shape[2:])
+    expected = expected[0, :, top : top + 64, left : left + 64].movedim(0, -1).clamp(0, 1)
+
+    def watched(pixels, size, **options):
+        sizes.append(size)
+        return interpolate(pixels, size, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "interpolate", watched)
+    torch.testing.assert_close(to_square(image, 64), expected, rtol=0, atol=2e-2)
+    assert max(sizes[0]) < 10 * 64
+
+
+def test_copies_block_except_on_cuda(monkeypatch):
+    """On MPS, copies that do not block read memory that may be gone by then; a CPU cannot show the copy itself."""
+    blocking, to = [], torch.Tensor.to
+
+    def watched(tensor, *args, non_blocking=False, **options):
+        blocking.append(not non_blocking)
+        return to(tensor, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", watched)
+    draw([torch.zeros((1, 4, 8, 8), device="meta")], 10, torch.Generator())
+    assert blocking
+    assert all(blocking)

@@ -14,7 +14,7 @@ import torch
 from idl_runs import files, inputs, load, run, run_inputs, same
 from styo.bridge import unet_copy
 from styo.bridge.progress import TrainingProgress
-from styo.training import safetensors_file
+from styo.training import optimizer, safetensors_file
 
 KILLED_RUN = """
 import os, signal, sys
@@ -159,8 +159,9 @@ def test_a_non_finite_loss_keeps_the_last_good_weights(output, monkeypatch):
         return maybe
 
     monkeypatch.setattr(unet_copy, "eps_theta", failing)
-    with pytest.raises(RuntimeError, match=r"loss became nan at step 4: choose a lower learning_rate"):
+    with pytest.raises(RuntimeError, match=r"loss became nan at step 4: choose a lower learning_rate") as error:
         run(steps=6)
+    assert str(output / "loras/StyO/idl_step00004_00001_.safetensors") in str(error.value)
     assert files(output, "loras/StyO/*") == ["loras/StyO/idl_step00004_00001_.safetensors"]
     assert same(load(output / files(output, "loras/StyO/*")[0]), good)
 
@@ -172,3 +173,40 @@ def test_a_good_run_follows_a_failed_one(output, monkeypatch):
         with pytest.raises(RuntimeError):
             run_inputs(values)
     assert same(run_inputs(values)[2], uninterrupted()[0])
+
+
+def breaks_at_step_3(monkeypatch):
+    eps_theta = unet_copy.eps_theta
+
+    def failing(*args):
+        predict, calls = eps_theta(*args), []
+        return lambda *inputs: predict(*inputs) * (float("nan") if calls.append(1) or len(calls) == 3 else 1.0)
+
+    monkeypatch.setattr(unet_copy, "eps_theta", failing)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_that_ended_in_nan_is_not_taken_for_finished(output, monkeypatch, precision):
+    breaks_at_step_3(monkeypatch)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="loss became nan at step 3") as error:
+            run(steps=3, precision=precision)
+        assert ("precision fp32" in str(error.value)) == (precision != "fp32")
+    assert files(output) == ["loras/StyO/idl_step00003_00001_.safetensors"]
+
+
+@pytest.mark.parametrize("kind", ["adam", "adafactor"])
+def test_a_save_before_the_first_finite_gradient_is_gone_on_from(output, monkeypatch, kind):
+    """As on devices without a fused Adam, which remembers nothing of a step that is not taken."""
+    monkeypatch.setattr(optimizer, "FUSED_DEVICES", ())
+    monkeypatch.setattr(optimizer, "FP16_LOSS_SCALE", 2.0**40)
+    changes = {"steps": 30, "precision": "fp16", "method": "cross_attention", "optimizer": kind}
+    with cancel_at(1):
+        run(**changes)
+    (state,) = files(output, "styo_training/*")
+    assert not any(name.startswith(("exp_avg", "row_var", "step")) for name in load(output / state))
+    *_, weights, loss = run(**changes)
+    expected, expected_loss = uninterrupted(**changes)
+    assert same(weights, expected)
+    assert loss == expected_loss
+    assert any(change.abs().max() > 0 for change in weights.values())

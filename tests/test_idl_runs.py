@@ -5,7 +5,9 @@ import json
 import logging
 import random
 
+import comfy.model_management
 import comfy.sd
+import comfy.utils
 import numpy
 import pytest
 import safetensors
@@ -23,8 +25,9 @@ from idl_runs import (
     run_inputs,
     same,
 )
+from styo.nodes.training import StyOIDLTrain
 from styo.training.prompts import Prompts
-from tiny import make_clip, make_model, make_vae
+from tiny import LAYERS, WIDTH, make_clip, make_model, make_vae
 
 METHODS = [
     {"method": method, "train_text_encoder": text}
@@ -110,6 +113,30 @@ def test_half_precision_models_train_as_their_float32_copies(output, dtype, chan
     a = run(model=half, clip=clip, filename_prefix="loras/a/idl", **changes)[2]
     b = run(model=whole, clip=whole_clip, filename_prefix="loras/b/idl", **changes)[2]
     assert same(a, b)
+
+
+def scaled_fp8(model):
+    """MODELs with the Linear layers of ``model`` in fp8 with a scale, as ComfyUI loads such files, and in float32."""
+    state = {"scaled_fp8": torch.zeros(0, dtype=torch.float8_e4m3fn)}
+    exact = make_model()
+    for name, weight in model.model.diffusion_model.state_dict().items():
+        state[name] = weight.clone()
+        if name.endswith(".weight") and weight.ndim == 2:
+            state[name] = (weight / (scale := weight.abs().max() / 448)).to(torch.float8_e4m3fn)
+            state[name.replace(".weight", ".scale_weight")] = scale
+            exact.model.diffusion_model.get_parameter(name).data.copy_(state[name].float() * scale)
+    state, _ = comfy.utils.convert_old_quants(state)
+    quantised = make_model(quant_config={"mixed_ops": True})
+    assert not quantised.model.diffusion_model.load_state_dict(state, strict=False).missing_keys
+    return quantised, exact
+
+
+def test_a_model_in_scaled_fp8_trains_as_its_float32_copy(output):
+    quantised, exact = scaled_fp8(make_model())
+    with torch.inference_mode():
+        comfy.model_management.load_models_gpu([quantised])
+    trained = run(model=quantised, filename_prefix="loras/a/idl")[2]
+    assert same(trained, run(model=exact, filename_prefix="loras/b/idl")[2])
 
 
 def test_a_users_lora_is_trained_on_top_of(output):
@@ -233,6 +260,16 @@ def test_the_trainable_text_encoder_encodes_as_clip_text_encode(layer, subject):
             )
 
 
+def test_the_positions_of_a_long_text_encoder_are_trained(output):
+    clip = make_clip(layers={**LAYERS, "max_position_embeddings": 248}, tokenizer_data={"clip_l_max_length": 248})
+    prompts = Prompts(style_repeats=8, content_repeats=8)
+    values = inputs(clip=clip, prompts=prompts, train_text_encoder=True, steps=1)
+    weights = run_inputs(values)[2]
+    moved = weights["text_encoders.clip_l.transformer.text_model.embeddings.position_embedding.diff"]
+    assert moved.shape == (248, WIDTH)
+    assert moved[77:].abs().sum() > 0
+
+
 def test_clip_skip_trains_only_the_layers_it_leaves(output):
     clip = make_clip()
     clip.clip_layer(-2)
@@ -249,11 +286,12 @@ def test_progress_reaches_the_page(output, monkeypatch):
     fake = type("Server", (), {"send_progress_text": lambda self, text, node_id: sent.append((text, node_id))})()
     monkeypatch.setattr(server.PromptServer, "instance", fake, raising=False)
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, *_, **__: bar.append((value, total)))
+    from styo.bridge.node_text import NodeText
     from styo.bridge.progress import TrainingProgress
     from styo.training.history import LossHistory
 
     history = LossHistory(2, ["source", "target"], torch.device("cpu"))
-    progress = TrainingProgress(2, 0, "12")
+    progress = TrainingProgress(2, 0, NodeText("12"))
     for terms in ([0.25, 0.75], [0.5, 1.5]):
         progress(history)
         history.append(torch.tensor(terms))
@@ -277,3 +315,23 @@ def test_the_vae_is_not_asked_for_all_images_at_once(output):
     vae.encode = lambda pixels: sizes.append(len(pixels)) or encode(pixels)
     run(steps=1, vae=vae, **images(auxiliary=9))
     assert sizes == [1, 1, 4, 4, 1]
+
+
+def test_warnings_stay_on_the_node(output, monkeypatch, caplog):
+    import server
+
+    sent = []
+    fake = type("Server", (), {"send_progress_text": lambda self, text, node_id: sent.append((text, node_id))})()
+    monkeypatch.setattr(server.PromptServer, "instance", fake, raising=False)
+    values = inputs(steps=2, source_image=[picture(1)], target_image=[picture(1)])
+    monkeypatch.setattr(StyOIDLTrain, "hidden", type("Hidden", (), {"unique_id": "7"}), raising=False)
+    with torch.inference_mode():
+        StyOIDLTrain.execute(**values)
+    logging.getLogger().warning("StyO: after the run")
+    text, node_id = sent[-1]
+    first, second, last = text.split("\n")
+    assert node_id == "7"
+    assert "without the auxiliary term" in first
+    assert "source_image and target_image hold the same picture" in second
+    assert "same picture" in caplog.text
+    assert last.startswith("step 2 of 2")

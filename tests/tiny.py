@@ -19,7 +19,7 @@ def _randomize(module, generator, gain=1.0):
         parameter.data.copy_(value)
 
 
-def make_model(seed=0, dtype=torch.float32, heads=4):
+def make_model(seed=0, dtype=torch.float32, heads=4, quant_config=None):
     """A MODEL in SD1.5's layout: 64 text channels, 32 and 64 image channels, 7 cross-attention layers, 1 M weights."""
     import comfy.model_management as mm
     import comfy.model_patcher
@@ -49,6 +49,7 @@ def make_model(seed=0, dtype=torch.float32, heads=4):
         )
         config.unet_config["num_heads"] = heads
         config.set_inference_dtype(dtype, None)
+        config.quant_config = quant_config
         model = config.get_model({}, "", device=torch.device("cpu"))
         _randomize(model.diffusion_model, torch.Generator().manual_seed(seed), gain=1.2)
         # Sharper cross attention than random weights give: the maps must matter for a test of maps to mean anything.
@@ -73,7 +74,7 @@ LAYERS = {
 }
 
 
-def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, layers=LAYERS):
+def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, layers=LAYERS, tokenizer_data=None):
     """A CLIP with SD1.x's tokenizer and, by default, a two-layer, 64-channel text encoder."""
     import comfy.sd
     import comfy.sd1_clip
@@ -86,7 +87,7 @@ def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, layers=LAYE
     clip = comfy.sd.CLIP(
         Target,
         embedding_directory=embedding_directory,
-        tokenizer_data={},
+        tokenizer_data=tokenizer_data or {},
         model_options={"clip_l_model_config": layers, "dtype": dtype},
     )
     _randomize(clip.cond_stage_model, torch.Generator().manual_seed(seed))

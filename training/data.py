@@ -6,6 +6,9 @@ import dataclasses
 
 import torch
 
+WIDEST = 8
+"""How many times its shorter side an image's longer side is scaled as a whole; further out it cannot tell."""
+
 
 def to_square(image: torch.Tensor, resolution: int) -> torch.Tensor:
     """An image [H, W, 1, 3 or 4] in 0..1 as RGB [resolution, resolution, 3]: the middle, of the shorter side's size.
@@ -17,6 +20,7 @@ def to_square(image: torch.Tensor, resolution: int) -> torch.Tensor:
     elif image.shape[-1] == 4:
         alpha = image[..., 3:].clamp(0, 1)
         image = image[..., :3] * alpha + (1 - alpha)
+    image = _without_far_ends(_without_far_ends(image, 0), 1)
     height, width = image.shape[:2]
     scale = resolution / min(height, width)
     size = (max(resolution, round(height * scale)), max(resolution, round(width * scale)))
@@ -25,6 +29,13 @@ def to_square(image: torch.Tensor, resolution: int) -> torch.Tensor:
         pixels = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
     top, left = (size[0] - resolution) // 2, (size[1] - resolution) // 2
     return pixels[0, :, top : top + resolution, left : left + resolution].movedim(0, -1).clamp(0, 1).contiguous()
+
+
+def _without_far_ends(image: torch.Tensor, side: int) -> torch.Tensor:
+    """Cut off at both ends of ``side`` what is too far from the middle to be seen in the square."""
+    length, shorter = image.shape[side], min(image.shape[:2])
+    cut = max(0, length - WIDEST * shorter) // 2
+    return image.narrow(side, cut, length - 2 * cut)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +60,7 @@ def draw(latents: list[torch.Tensor], timesteps: int, generator: torch.Generator
 
 
 def _send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy to ``device`` without making the host wait for the work already queued there."""
+    """Copy to ``device``; on CUDA, where pinned memory makes it safe, without waiting for the work queued there."""
     if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

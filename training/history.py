@@ -56,7 +56,7 @@ class LossHistory:
 
     def known(self) -> torch.Tensor:
         """The losses that have arrived, [k]."""
-        return self._values[: self.arrived, 0].clone()
+        return self._values[: self.arrived, 0].clone(memory_format=torch.contiguous_format)
 
     def known_terms(self) -> torch.Tensor:
         """Their terms, [k, N]."""

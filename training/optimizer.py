@@ -136,7 +136,7 @@ class BackwardOptimizer:
         for name, group in self._stepped.items():
             for key, parameter in group.items():
                 tensors[f"parameter.{key}"] = self.groups[name][key].detach()
-                remembered = self._optimizers[name].state[parameter]
+                remembered = self._optimizers[name].state.get(parameter, {})
                 tensors |= {f"{moment}.{key}": value for moment, value in remembered.items()}
         return tensors
 
@@ -160,7 +160,9 @@ class BackwardOptimizer:
         found = []
         for key, parameter in group.items():
             shapes = self._rule.moments(tuple(parameter.shape))
-            found.append({moment: tensors[f"{moment}.{key}"] for moment in (*shapes, "step")})
+            if not any(f"{moment}.{key}" in tensors for moment in shapes):
+                shapes = {}  # of a parameter none of whose gradients has been finite yet
+            found.append({moment: tensors[f"{moment}.{key}"] for moment in (*shapes, *(["step"] if shapes else []))})
             fits = all(found[-1][moment].shape == shape for moment, shape in shapes.items())
             if not fits or tensors[f"parameter.{key}"].numel() != parameter.numel():
                 raise RuntimeError(f"{key} has the shape of another model.")

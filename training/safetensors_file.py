@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import safetensors
 import torch
+
+from .part_file import part_file
 
 DTYPE_NAMES = {torch.float32: "F32", torch.int64: "I64", torch.float16: "F16", torch.uint8: "U8"}
 
@@ -20,17 +22,16 @@ class DamagedFile(ValueError):
 
 def write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]):
     """Write ``path``, replacing what is there in one move once everything is on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            _write_to(file, tensors, metadata)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with part_file(path.parent) as part:
+        _write_to(part.file, tensors, metadata)
+        part.replace(path)
+
+
+def write_new(paths: Iterable[Path], tensors: dict[str, torch.Tensor], metadata: dict[str, str], folder: Path) -> Path:
+    """Write a file under the first of ``paths``, all in ``folder``, that nothing has; returns that one."""
+    with part_file(folder) as part:
+        _write_to(part.file, tensors, metadata)
+        return part.move_to_first_free(paths)
 
 
 def _write_to(file, tensors: dict[str, torch.Tensor], metadata: dict[str, str]):

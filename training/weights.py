@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 
 import torch
 
+from .packed_losses import pack_losses, unpack_losses
 from .prompts import Prompts
 from .settings import Settings
 
@@ -16,7 +16,8 @@ FORMAT_KEY = "styo.format"
 PROMPTS_KEY = "styo.prompts"
 TRAINING_KEY = "styo.training"
 BASE_MODEL_KEY = "styo.base_model"
-MAX_METADATA_CHARACTERS = 1_000_000
+MAX_METADATA_CHARACTERS = 10_000_000
+"""More than the losses of the longest training take."""
 FP16_LOSS = 5e-4
 """Largest part of a tensor's norm that rounding to fp16 may cost it; where all of it is normal it costs about 2e-4."""
 
@@ -64,12 +65,11 @@ def describe(
     base_model: str,
 ) -> dict[str, str]:
     """The metadata of a weights file after ``len(losses)`` steps; the ``terms`` of the losses only if they fit."""
-    losses = [loss if math.isfinite(loss) else None for loss in losses]
     training = {
         **settings.deciding(),
         "steps": len(losses),
         "fingerprint": fingerprint,
-        "losses": losses,
+        "losses": pack_losses(losses),
     }
     return {
         FORMAT_KEY: FORMAT,
@@ -87,7 +87,8 @@ def describe(
 
 
 def _training_text(training: dict, terms: dict[str, list[float]]) -> str:
-    whole = json.dumps({**training, "terms": terms}, allow_nan=False)
+    packed = {name: pack_losses(losses) for name, losses in terms.items()}
+    whole = json.dumps({**training, "terms": packed}, allow_nan=False)
     return whole if terms and len(whole) <= MAX_METADATA_CHARACTERS else json.dumps(training, allow_nan=False)
 
 
@@ -108,7 +109,12 @@ def read_training(metadata: dict[str, str]) -> dict:
     """How a file was trained: its settings, `steps`, `fingerprint` and `losses`; raises NotStyO."""
     if metadata.get(FORMAT_KEY) != FORMAT:
         raise NotStyO("it has no StyO metadata")
-    return _read_object(metadata, TRAINING_KEY)
+    training = _read_object(metadata, TRAINING_KEY)
+    try:
+        terms = {name: unpack_losses(packed) for name, packed in training.get("terms", {}).items()}
+        return {**training, "losses": unpack_losses(training["losses"]), "terms": terms}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise NotStyO(f"its {TRAINING_KEY} is not what StyO writes") from None
 
 
 def _read_object(metadata: dict[str, str], key: str) -> dict:

@@ -21,6 +21,7 @@ class Recipe:
     negator: str = "not"
     subject: str = "portrait"
     method: str = "full"
+    optimizer: str = "adam"
     steps: int = 120
     learning_rate: float = 5e-4
     seed: int = 0
@@ -52,5 +53,5 @@ class Recipe:
 
 
 RECIPE = Recipe()
-RATES = {"cross_attention": 5e-4, "lora": 5e-4}
-"""The learning rates of the other methods, each chosen for itself on the tuning set."""
+RATES = {"cross_attention": 5e-4, "lora": 5e-4, "adafactor": 5e-4}
+"""The learning rates of the other methods and optimizers, each chosen for itself on the tuning set."""

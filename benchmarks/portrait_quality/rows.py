@@ -113,7 +113,7 @@ def tables_of_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Ta
     styo = [judge.row(name, tasks, _kept(runs[FULL], kind)) for name, kind in STYO_ROWS.items()]
     tables = {MAIN: styo + _baseline_rows(judge, runs, tasks), PASSES: _source_rows(judge, runs, tasks)}
     components = [name for name in (POSITIVE, NEGATIVE) if name in runs]
-    settings = [name for name in runs if name.startswith(("style-repeats", "content-repeats", "method"))]
+    settings = [name for name in runs if name.startswith(("style-repeats", "content-repeats", "method", "optimizer"))]
     for title, trainings in ((COMPONENTS, components), (SETTINGS, settings)):
         if trainings:
             fewer = [task for task in tasks if task.name in runs[trainings[0]]]

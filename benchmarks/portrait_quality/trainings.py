@@ -45,6 +45,7 @@ def trainings(recipe: Recipe, quick: bool = False, ablations: bool = True) -> li
     components = {POSITIVE: changed(negator="", auxiliary_count=0), NEGATIVE: changed(auxiliary_count=0)}
     settings = {f"style-repeats-{n}": changed(style_repeats=n) for n in (1, 2, 3) if n != recipe.style_repeats}
     settings |= {f"content-repeats-{n}": changed(content_repeats=n) for n in (1, 2, 3) if n != recipe.content_repeats}
-    settings |= {f"method-{name}": changed(method=name, learning_rate=rate) for name, rate in RATES.items()}
+    for setting, name in (("method", "cross_attention"), ("method", "lora"), ("optimizer", "adafactor")):
+        settings[f"{setting}-{name}"] = changed(**{setting: name}, learning_rate=RATES[name])
     found += [Training(name, changes, COMPONENT_TRIPLES) for name, changes in components.items()]
     return found + [Training(name, changes, SETTING_TRIPLES) for name, changes in settings.items()]

@@ -148,5 +148,5 @@ def require_same_size(node: str, theirs: str, source: torch.Size, own: torch.Siz
 
 
 def _spell_size(latent: torch.Size) -> str:
-    batch, _, height, width = latent
+    batch, *_, height, width = latent
     return f"{batch} of {width * 8} x {height * 8} pixels"

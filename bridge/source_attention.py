@@ -57,6 +57,11 @@ class SourceAttention:
 
     def _sample(self, executor, noise, *args, **kwargs):
         require_same_size(NODE, "`latent` has", self.photo.shape, noise.shape)
+        if self.photo.shape[1] != noise.shape[1]:
+            raise ValueError(
+                f"{NODE}: the LATENT at `latent` has {self.photo.shape[1]} channels, this model's have "
+                f"{noise.shape[1]}. Encode the photo with the VAE of this checkpoint."
+            )
         run = _SourceAttentionRun(executor.class_obj, self)
         try:
             samples = executor(noise, *args, **kwargs)

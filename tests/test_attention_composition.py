@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-from passes import capture, empty_latent, inject, sample
+from passes import capture, empty_latent, inject, photo, sample, source_attention
 
 pytestmark = pytest.mark.usefixtures("inference_mode")
 
@@ -143,3 +143,29 @@ def test_inject_takes_capturing_off_its_model(graph):
     assert relative(stylized, graph.stylize(source)) == 0
     with pytest.raises(ValueError, match="not the direct result"):
         inject(graph.model, stylized)
+
+
+def test_source_attention_composes_as_inject_does(graph):
+    """With another node's replacement in either order, with PAG, and with an Inject, each of which shows."""
+
+    def attend(model):
+        return source_attention(model, graph.source, photo())
+
+    before = graph.plain(graph.stylized, model=attend(with_foreign(graph.model, 0.3)))
+    after = graph.plain(graph.stylized, model=with_foreign(attend(graph.model), 0.3))
+    assert relative(after, before) == 0
+    ours = graph.plain(graph.stylized, model=attend(graph.model))
+    assert relative(before, ours) > 1e-3
+    assert relative(before, graph.plain(graph.stylized, model=with_foreign(graph.model, 0.3))) > 1e-3
+    assert relative(graph.plain(graph.stylized, model=attend(with_foreign(graph.model, 0.0))), ours) < 1e-4
+
+    def guide(model):
+        return PerturbedAttentionGuidance.execute(model, 3.0)[0]
+
+    guided = graph.plain(graph.stylized, model=attend(guide(graph.model)))
+    assert relative(guided, graph.plain(graph.stylized, model=guide(attend(graph.model)))) < 1e-6
+    assert relative(guided, ours) > 1e-3
+
+    source = graph.source_pass()
+    both = [inject(attend(graph.model), source, strength=0.5), attend(inject(graph.model, source, strength=0.5))]
+    assert relative(graph.plain(graph.stylized, model=both[0]), ours) > 1e-3

@@ -7,7 +7,7 @@ import comfy.samplers
 import pytest
 import tiny
 import torch
-from passes import capture, empty_latent, inject, sample
+from passes import capture, empty_latent, inject, photo, sample, source_attention
 
 pytestmark = pytest.mark.usefixtures("inference_mode")
 
@@ -115,3 +115,24 @@ def test_other_sigmas_use_the_nearest_with_one_warning(graph, caplog):
     nearest = min(captured, key=lambda s: abs(s - asked))
     assert f"{asked:.4f}" in warnings[0] and f"{nearest:.4f}" in warnings[0]
     assert torch.isfinite(stylized["samples"]).all()
+
+
+def test_what_source_attention_cannot_read(graph):
+    attend = lambda positive, latent: source_attention(graph.model, positive, latent)  # noqa: E731
+    untagged = [[graph.source[0][0], {}]]
+    fails(lambda: attend(untagged, photo()), "conditioning at `source`", "Connect `source` of StyO Encode Prompts")
+    fails(lambda: attend(graph.source, empty_latent()), "`latent` is empty", "encoded by VAE Encode")
+    hooked = [[graph.source[0][0], {**graph.source[0][1], "hooks": object()}]]
+    fails(lambda: attend(hooked, photo()), "has hooks")
+    for latent, words in (
+        (photo(1, 16, 8), ["the latent sizes differ", "`latent` has 1 of 64 x 128 pixels"]),
+        (photo(2), ["the latent sizes differ", "`latent` has 2 of", "this pass has 3 of"]),
+        ({"samples": torch.randn(1, 16, 8, 8)}, ["has 16 channels", "VAE of this checkpoint"]),
+    ):
+        fails(lambda latent=latent: graph.plain(graph.stylized, attend(graph.source, latent), empty_latent(3)), *words)
+
+
+def test_source_attention_needs_the_stylized_prompt_in_the_sampler(graph):
+    model = source_attention(graph.model, graph.source, photo())
+    untagged = [[graph.stylized[0][0], {}]]
+    fails(lambda: graph.plain(untagged, model), "StyO Source Attention", "Connect `stylized` of StyO Encode Prompts")

@@ -5,7 +5,7 @@ import collections
 import comfy.model_management as mm
 import pytest
 import torch
-from passes import capture, empty_latent, inject, sample
+from passes import capture, empty_latent, inject, photo, sample, source_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
 pytestmark = pytest.mark.usefixtures("inference_mode")
@@ -136,3 +136,51 @@ def test_injecting_a_pass_into_itself_changes_nothing(graph):
         source = graph.source_pass(sampler=sampler)
         again = graph.plain(graph.source, model=inject(graph.model, source), sampler=sampler)
         torch.testing.assert_close(again["samples"], source["samples"], rtol=1e-3, atol=1e-3)
+
+
+def unet_calls(model):
+    """A clone of ``model``, and the list of the rows of every UNet call it makes."""
+    model, calls = model.clone(), []
+
+    def count(apply_model, args):
+        calls.append(len(args["input"]))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    model.set_model_unet_function_wrapper(count)
+    return model, calls
+
+
+@pytest.mark.parametrize("off", [{"strength": 0.0}, {"start_percent": 0.5, "end_percent": 0.5}, {"end_percent": 0.0}])
+def test_source_attention_that_is_off_is_not_there(graph, off):
+    model, calls = unet_calls(graph.model)
+    result = graph.plain(graph.stylized, source_attention(model, graph.source, photo(), **off))
+    assert same(result, graph.plain(graph.stylized)) and calls == [2] * 4
+
+
+def test_source_attention_reads_the_photo_once_an_evaluation_without_guidance_and_only_in_its_window(graph):
+    model, calls = unet_calls(graph.model)
+    graph.plain(graph.stylized, source_attention(model, graph.source, photo()), empty_latent(3))
+    assert calls == [1, 6] * 4
+    calls.clear()
+    seen = {}
+
+    def first_denoised(model, name):
+        model = model.clone()
+        model.set_model_sampler_post_cfg_function(lambda args: seen.setdefault(name, args["denoised"]))
+        return model
+
+    attended = source_attention(model, graph.source, photo(), start_percent=0.3)
+    graph.plain(graph.stylized, first_denoised(attended, "attended"))
+    graph.plain(graph.stylized, first_denoised(graph.model, "plain"))
+    assert torch.equal(seen["attended"], seen["plain"]) and calls[0] == 2 and sorted(set(calls)) == [1, 2]
+
+
+def test_source_attention_disturbs_no_random_numbers_and_leaves_nothing_behind(graph):
+    """Ancestral samplers draw theirs as they go."""
+    plain = graph.plain(graph.stylized, sampler="euler_ancestral")
+    model = source_attention(graph.model, graph.source, photo(), strength=1e-12)
+    torch.testing.assert_close(
+        graph.plain(graph.stylized, model, sampler="euler_ancestral")["samples"], plain["samples"], rtol=1e-3, atol=1e-3
+    )
+    graph.plain(graph.stylized, source_attention(graph.model, graph.source, photo()), sampler="euler_ancestral")
+    assert same(graph.plain(graph.stylized, sampler="euler_ancestral"), plain)

@@ -67,23 +67,26 @@ def detach(model) -> None:
     model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
 
 
-def pass_of(latent: dict) -> CapturedPass:
-    """The source pass that a LATENT is the result of; ValueError, saying what to connect, where it is of none."""
+def pass_of(latent: dict, node: str = "StyO Attention Inject") -> CapturedPass:
+    """The source pass that a LATENT is the result of.
+
+    Raises ValueError, naming the ``node`` that takes it and saying what to connect, where it is of none.
+    """
     capture = latent.get(KEY)
     if found := capture and capture.pass_of(latent["samples"]):
         return found
     connect = "Connect the LATENT output of the sampler that runs on `model` and `latent` of StyO Attention Capture."
     if capture is None:
-        raise ValueError(f"StyO Attention Inject: the LATENT at `source` carries no attention maps. {connect}")
+        raise ValueError(f"{node}: the LATENT at `source` carries no attention maps. {connect}")
     raise ValueError(
-        "StyO Attention Inject: the LATENT at `source` passed StyO Attention Capture, but is not the direct result of "
+        f"{node}: the LATENT at `source` passed StyO Attention Capture, but is not the direct result of "
         f"a finished sampler run on its `model`. {connect}"
     )
 
 
-def maps_of(latent: dict) -> SourceMaps:
+def maps_of(latent: dict, node: str = "StyO Attention Inject") -> SourceMaps:
     """The maps of `pass_of`."""
-    return pass_of(latent).maps
+    return pass_of(latent, node).maps
 
 
 class _CaptureRun(ContentRun):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,7 @@ class Saves:
         losses, terms = history.known().tolist(), history.finite_terms()
         base_model = unet_copy.name_of(inputs.model)
         metadata = weights.describe(inputs.prompts, inputs.settings, losses, terms, self._fingerprint, base_model)
+        metadata[weights.CLIP_LAYER_KEY] = json.dumps(inputs.clip.layer_idx)
         return Result(self._training.learner.weights(), metadata, terms)
 
     def _note(self, path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
 
 import comfy.lora
@@ -10,7 +12,7 @@ import torch
 
 from ..training import safetensors_file
 from ..training.prompts import Prompts
-from ..training.weights import NotStyO, read_prompts
+from ..training.weights import CLIP_LAYER_KEY, NotStyO, read_prompts
 from .model_checks import require_sd15, require_sd15_clip
 
 KINDS = {
@@ -40,6 +42,14 @@ def load_weights(path: Path, model, clip, strength: float) -> tuple[object, obje
     except NotStyO as error:
         raise ValueError(f"weights_name: {path.name} is no StyO weights file: {error}.") from None
     _require_fit(path.name, weights, model, clip)
+    layer = metadata.get(CLIP_LAYER_KEY)
+    if layer is not None and layer != json.dumps(clip.layer_idx):
+        logging.warning(
+            "StyO: %s was trained with CLIP Set Last Layer at %s, `clip` has it at %s (null: none): make them equal.",
+            path.name,
+            layer,
+            json.dumps(clip.layer_idx),
+        )
     model, clip = comfy.sd.load_lora_for_models(model, clip, weights, strength, strength, lora_metadata=metadata)
     return model, clip, prompts
 

@@ -25,6 +25,7 @@ from idl_runs import (
     run_inputs,
     same,
 )
+from styo.bridge.weights_file import load_weights
 from styo.nodes.training import StyOIDLTrain
 from styo.training.prompts import Prompts
 from tiny import LAYERS, WIDTH, make_clip, make_model, make_vae
@@ -335,3 +336,15 @@ def test_warnings_stay_on_the_node(output, monkeypatch, caplog):
     assert "source_image and target_image hold the same picture" in second
     assert "same picture" in caplog.text
     assert last.startswith("step 2 of 2")
+
+
+@pytest.mark.parametrize("trained, loaded", [(None, -2), (-2, None), (-2, -2)])
+def test_the_file_knows_its_clip_skip(output, caplog, trained, loaded):
+    values = inputs(steps=1)
+    values["clip"][0].clip_layer(trained)
+    run_inputs(values)
+    clip = values["clip"][0].clone()
+    clip.clip_layer(loaded)
+    with torch.inference_mode(), caplog.at_level(logging.WARNING):
+        load_weights(output / files(output)[0], values["model"][0], clip, 1.0)
+    assert ("was trained with CLIP Set Last Layer at" in caplog.text) == (trained != loaded)

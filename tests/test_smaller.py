@@ -3,6 +3,7 @@
 import dataclasses
 import random
 
+import comfy.model_management
 import pytest
 import torch
 from idl_runs import inputs, run_inputs
@@ -70,3 +71,21 @@ def test_running_out_of_memory_names_the_next_smaller_choice(output, monkeypatch
     monkeypatch.setattr(Learner, "losses_of_a_draw", full)
     with pytest.raises(RuntimeError, match=f"StyO ran out of memory: .*{words}"):
         run_inputs(inputs(**changes))
+
+
+def test_out_of_memory_is_told_however_a_device_says_it(output, monkeypatch):
+    def full(*_):
+        raise comfy.model_management.ACCELERATOR_ERROR("HIP error: out of memory")
+
+    monkeypatch.setattr(Learner, "losses_of_a_draw", full)
+    with pytest.raises(RuntimeError, match="StyO ran out of memory: the next smaller choice is"):
+        run_inputs(inputs())
+
+
+def test_other_errors_are_not_taken_for_it(output, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(Learner, "losses_of_a_draw", broken)
+    with pytest.raises(RuntimeError, match="no kernel image is available"):
+        run_inputs(inputs())

@@ -160,10 +160,10 @@ class BackwardOptimizer:
         found = []
         for key, parameter in group.items():
             shapes = self._rule.moments(tuple(parameter.shape))
-            if not any(f"{moment}.{key}" in tensors for moment in shapes):
-                shapes = {}  # of a parameter none of whose gradients has been finite yet
-            found.append({moment: tensors[f"{moment}.{key}"] for moment in (*shapes, *(["step"] if shapes else []))})
-            fits = all(found[-1][moment].shape == shape for moment, shape in shapes.items())
+            # Nothing is remembered of a parameter none of whose gradients has been finite yet.
+            stepped = any(f"{moment}.{key}" in tensors for moment in shapes)
+            found.append({moment: tensors[f"{moment}.{key}"] for moment in (*shapes, "step")} if stepped else {})
+            fits = not stepped or all(found[-1][moment].shape == shape for moment, shape in shapes.items())
             if not fits or tensors[f"parameter.{key}"].numel() != parameter.numel():
                 raise RuntimeError(f"{key} has the shape of another model.")
         return found

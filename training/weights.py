@@ -16,6 +16,8 @@ FORMAT_KEY = "styo.format"
 PROMPTS_KEY = "styo.prompts"
 TRAINING_KEY = "styo.training"
 BASE_MODEL_KEY = "styo.base_model"
+CLIP_LAYER_KEY = "styo.clip_layer"
+"""The layer of the text encoder that the embeddings come from, as CLIP Set Last Layer counts it; null: its own."""
 MAX_METADATA_CHARACTERS = 10_000_000
 """More than the losses of the longest training take."""
 FP16_LOSS = 5e-4

@@ -17,6 +17,8 @@ EMPTY = "The drawing's empty latent"
 SQUARE = {"upscale_method": "lanczos", "crop": "center"}
 FACE_PROMPT = "portrait photo of a person, face in the middle, looking at the camera, plain background"
 NO_FACE_PROMPT = "drawing, painting, several people, hat, sunglasses, cropped, blurry"
+CHECKPOINT_FILE = "v1-5-pruned-emaonly-fp16.safetensors"
+"""The checkpoint of ComfyUI's own SD 1.5 templates."""
 REPEATS = (1, 2, 3)
 """What the paper shows of n_s and n_c."""
 
@@ -40,6 +42,8 @@ class Choices:
     inverted: bool = False
     one_sampler: bool = False
     prefix: str = "loras/StyO/idl"
+    checkpoint: str = CHECKPOINT_FILE
+    faces: int = 32
 
     @property
     def prompts(self) -> dict:
@@ -178,7 +182,7 @@ def sampler(
     return inside.add("KSampler", at, (320, 310), title, seed=seed, **given, **how, denoise=1.0)
 
 
-def faces(page: Graph, count: int = 32, size: int = 512) -> Subgraph:
+def faces(page: Graph, count: int, size: int) -> Subgraph:
     """Faces of other people, drawn by the checkpoint itself."""
     inside = Subgraph(
         FACES,

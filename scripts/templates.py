@@ -7,12 +7,13 @@ from pathlib import Path
 import environment
 import template_notes as notes
 from graph_file import Graph, Node
-from template_parts import BLUEPRINT, Choices, enlarged, faces, grid, sampling_alone, stylization
+from template_parts import BLUEPRINT, CHECKPOINT_FILE, Choices, enlarged, faces, grid, sampling_alone, stylization
 
 FOLDER = environment.ROOT / "example_workflows"
 BLUEPRINT_FILE = environment.ROOT / f"subgraphs/{BLUEPRINT}.json"
 FULL = "Face stylization from one photo and one artwork (StyO)"
 SMALL = "Face stylization in 8 GB, training with low VRAM (StyO)"
+XL = "Face stylization with SDXL in 12 GB, LoRA training (StyO)"
 DEMO = "Face stylization demo, cartoon portraits, no download (StyO)"
 SAVED = "Portrait style transfer from saved weights, new seeds (StyO)"
 INVERTED = "Face stylization from the inverted photo, DDIM inversion (StyO)"
@@ -20,12 +21,13 @@ ONE_SAMPLER = "Face stylization in one sampler, Source Attention (StyO)"
 REPEATS = "Style against identity, grid of prompt repeats (StyO)"
 OTHERS = "Portrait faces for training, drawn by the checkpoint (StyO)"
 
-NAMES = (FULL, SMALL, DEMO, SAVED, INVERTED, ONE_SAMPLER, REPEATS, OTHERS)
+NAMES = (FULL, SMALL, XL, DEMO, SAVED, INVERTED, ONE_SAMPLER, REPEATS, OTHERS)
 """In the order in which they are of use."""
 
-CHECKPOINT, PHOTO, ARTWORK = "Checkpoint (SD 1.x)", "Source: the face photo", "Target: the artwork"
+CHECKPOINT, PHOTO, ARTWORK = "Checkpoint", "Source: the face photo", "Target: the artwork"
 RESULT = "Result: stylized with FCC"
 SHOWN_SOURCE_PASS, SHOWN_WITHOUT_FCC = "Source pass: should be the photo", "For comparison: without FCC"
+XL_FILE = "sd_xl_base_1.0.safetensors"
 SHOWN_PHOTO, SHOWN_ARTWORK = "The photo", "The artwork"
 SHOWN_GRID = "n_s 1, 2, 3 downwards; n_c 1, 2, 3 to the right"
 SHOWN_FACES = "Other faces"
@@ -33,8 +35,6 @@ LOSS, TRUTH = "Loss", "Ground truth: the right answer"
 RESULTS = (RESULT, SHOWN_GRID, SHOWN_FACES)
 LARGE = 384
 PORTRAITS = {"seed": 0, "source_identity": 40, "target_identity": 41, "target_style": "cel", "auxiliary_count": 50}
-CHECKPOINT_FILE = "v1-5-pruned-emaonly-fp16.safetensors"
-"""The checkpoint of ComfyUI's own SD 1.5 templates."""
 WEIGHTS_FILE = "StyO/idl_00001_.safetensors"
 """What the first run of the main template saves."""
 
@@ -51,7 +51,7 @@ DEMO_CHOICES = Choices(
 )
 
 
-def loaded(page: Graph) -> tuple[Node, dict]:
+def loaded(page: Graph, file: str = CHECKPOINT_FILE) -> tuple[Node, dict]:
     """Load Checkpoint at the top left, and its three outputs by the names of our inputs."""
     node = page.add(
         "CheckpointLoaderSimple",
@@ -59,17 +59,17 @@ def loaded(page: Graph) -> tuple[Node, dict]:
         (340, 110),
         CHECKPOINT,
         labels={"ckpt_name": "checkpoint"},
-        ckpt_name=CHECKPOINT_FILE,
+        ckpt_name=file,
     )
     return node, {"model": node["MODEL"], "clip": node["CLIP"], "vae": node["VAE"]}
 
 
-def asked_for(page: Graph) -> tuple[list[tuple[Node, str]], dict]:
+def asked_for(page: Graph, choices: Choices) -> tuple[list[tuple[Node, str]], dict]:
     """Checkpoint, photo, artwork and faces on the left: what app mode asks for, and what the one node takes."""
-    checkpoint, three = loaded(page)
+    checkpoint, three = loaded(page, choices.checkpoint)
     photo = page.add("LoadImage", (0, 180), (340, 440), PHOTO, labels={"image": "face photo"}, image="example.png")
     artwork = page.add("LoadImage", (0, 690), (340, 440), ARTWORK, labels={"image": "artwork"}, image="example.png")
-    others = page.place(faces(page), (430, 0), (400, 240), **three)
+    others = page.place(faces(page, choices.faces, choices.size), (430, 0), (400, 240), **three)
     back = others["faces"].via((860, 285), (400, 285))
     pictures = {"photo": photo["IMAGE"], "artwork": artwork["IMAGE"], "faces": back}
     return [(photo, "image"), (artwork, "image"), (checkpoint, "ckpt_name")], {**three, **pictures}
@@ -78,7 +78,7 @@ def asked_for(page: Graph) -> tuple[list[tuple[Node, str]], dict]:
 def full(name: str, info: dict, choices: Choices, note: str) -> dict:
     """The whole of StyO in one node, on a checkpoint, with faces that it draws itself."""
     page = Graph(name, info)
-    asked, given = asked_for(page)
+    asked, given = asked_for(page, choices)
     styo = page.place(stylization(page, choices), (430, 345), (400, 440), **given)
     page.add("MarkdownNote", (430, 850), (400, 280), "What to do", text=note)
     above, below = (890, -60), (890, 680)
@@ -97,7 +97,7 @@ def full(name: str, info: dict, choices: Choices, note: str) -> dict:
 def repeats(name: str, info: dict) -> dict:
     """Nine trainings, and their pictures in one."""
     page = Graph(name, info)
-    asked, given = asked_for(page)
+    asked, given = asked_for(page, Choices())
     nine = page.place(grid(page, Choices()), (430, 345), (400, 350), **given)
     page.add("MarkdownNote", (430, 770), (400, 360), "What to do", text=notes.REPEATS)
     drawn = {"images": nine["grid"], "filename_prefix": "StyO/grid"}
@@ -131,7 +131,7 @@ def others(name: str, info: dict) -> dict:
     """Faces to look through before they are trained on."""
     page = Graph(name, info)
     checkpoint, three = loaded(page)
-    drawn = page.place(faces(page), (430, 0), (400, 300), **three)
+    drawn = page.place(faces(page, 32, 512), (430, 0), (400, 300), **three)
     page.add("MarkdownNote", (0, 380), (830, 320), "What to do", text=notes.OTHERS)
     given = {"images": drawn["faces"], "filename_prefix": "StyO/faces/face"}
     result = page.add("SaveImage", (920, 0), (900, 700), SHOWN_FACES, **given)
@@ -192,6 +192,7 @@ def templates(info: dict) -> dict[str, dict]:
     small = Choices(optimizer="adafactor")
     return {
         FULL: full(FULL, info, Choices(), notes.FULL),
+        XL: full(XL, info, Choices(method="lora", checkpoint=XL_FILE, size=1024, faces=16), notes.XL),
         SMALL: full(SMALL, info, small, notes.SMALL),
         DEMO: demo(DEMO, info, DEMO_CHOICES, notes.DEMO),
         SAVED: saved(SAVED, info),

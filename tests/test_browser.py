@@ -201,3 +201,12 @@ def test_the_blueprint_is_found_by_its_name_and_goes_in_as_one_node(page):
     ActionChains(page).pause(2).click(canvas).pause(2).perform()
     (inside,) = page.execute_script(INSERTED, BLUEPRINT)
     assert inside > 10
+
+
+def test_the_search_box_finds_the_nodes_by_what_people_type(page):
+    WebDriverWait(page, PAGE_SECONDS).until(lambda page: page.execute_script(READY))
+    canvas = page.find_element(By.ID, "graph-canvas")
+    for word in ("cartoon", "DreamBooth", "prompt to prompt", "style transfer"):
+        ActionChains(page).double_click(canvas).pause(2).send_keys(word).pause(2).perform()
+        assert "StyO" in page.find_element(By.TAG_NAME, "body").text, word
+        ActionChains(page).send_keys(Keys.ESCAPE).pause(1).perform()

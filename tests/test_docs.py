@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from styo.nodes.extension import StyOExtension
 from styo.training.prompts import Prompts
+from templates import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -164,6 +165,26 @@ def test_a_picture_is_told_in_words(page):
     for picture in re.findall(r"<img [^>]+>|!\[.*?\]", text_of(page)):
         words = re.search(r'alt="([^"]*)"|!\[(.*)\]', picture)
         assert len("".join(filter(None, words.groups())).split()) > 5, picture
+
+
+def test_the_docs_name_every_template():
+    (rows, *_) = tables(section(ROOT / "docs/using.md", "Templates and the node for all of it"))
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(NAMES)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("face", "portrait", "style transfer", "cartoon", "avatar", "identity", "one-shot"),
+        *("prompt to prompt", "DreamBooth", "LoRA training"),
+    ],
+)
+def test_a_node_is_found_by_what_people_type(word):
+    assert any(word in alias for schema in NODES.values() for alias in schema.search_aliases)
+
+
+def test_every_node_has_other_words_to_be_found_by():
+    assert all(len(schema.search_aliases) > 1 for schema in NODES.values())
 
 
 def test_the_readme_clones_from_the_repository_of_the_metadata():

@@ -49,7 +49,7 @@ class DenseUNet:
         size = x.shape[0] // chunks
         for i in range(chunks):
             rows = context[i * size]
-            if rows.shape[0] % length == 0 and torch.equal(rows[:length], self.embedding[0]):
+            if rows.shape[0] % length == 0 and torch.equal(rows[:length], self.embedding[0].to(rows)):
                 self.ours.append((slice(i * size, (i + 1) * size), len(self.maps)))
                 self.maps.append({})
 

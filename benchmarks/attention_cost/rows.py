@@ -9,11 +9,9 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 from shared import report, sd15
 from shared.measure import Meter
-from shared.peer_unet import to_diffusers
 from shared.tables import megabytes, verdict
 
 from .comfy_passes import ComfyPasses, Sampling
-from .p2p_passes import P2PPasses
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 INJECT, CAPTURE, P2P = "inject", "capture", "p2p"
@@ -65,6 +63,10 @@ def measure_passes(options, device: str):
     On a CPU the two latter have half the side, and one step at the paper's size is measured against the store.
     The goals are for the main size; that of the store also for the paper's.
     """
+    from shared.peer_unet import to_diffusers
+
+    from .p2p_passes import P2PPasses
+
     bench = Bench(options, device)
     main = bench.sampling
     side = main.height if device == "cuda" else main.height // 2
@@ -83,7 +85,7 @@ def measure_passes(options, device: str):
         published = P2PPasses(unet, bench.conditionings, sampling, as_published=True, device=device)
         if sampling is main:
             peers = {"Prompt-to-Prompt": published.both, "dense hook": ours.dense_both}
-            agreement = {name: _difference(ours, both()) for name, both in peers.items()}
+            agreement = {name: difference(ours, both()) for name, both in peers.items()}
         goals = {} if sampling in (wide, four) else GOALS[device]
         tables[sampling.text] = rows = [] if sampling in store_only else _cost_rows(bench, ours, goals)
         rows.append(bench.compare("both passes", STORE, ours.both, published.both, goals.get(P2P)))
@@ -101,7 +103,7 @@ def measure_passes(options, device: str):
     report.publish(result, f"attention-{_place(options, device)}", options.output)
 
 
-def _difference(ours: ComfyPasses, theirs: torch.Tensor) -> float:
+def difference(ours: ComfyPasses, theirs: torch.Tensor) -> float:
     """Relative distance of the stylized latents of two implementations."""
     latent = ours.model.model.process_latent_in(ours.both()["samples"]).float()
     return float(torch.linalg.vector_norm(latent - theirs) / torch.linalg.vector_norm(theirs))

@@ -12,12 +12,12 @@ import folder_paths
 
 
 @contextlib.contextmanager
-def temporary_output() -> Iterator[None]:
-    """ComfyUI's output folder is an empty temporary one inside the block, and the only place of LoRAs is in it."""
+def temporary_output() -> Iterator[str]:
+    """ComfyUI's output folder is an empty temporary one, which this gives, and the only place of LoRAs is in it."""
     with tempfile.TemporaryDirectory() as folder:
         loras = ([str(Path(folder) / "loras")], folder_paths.supported_pt_extensions)
         with (
             mock.patch.object(folder_paths, "output_directory", folder),
             mock.patch.dict(folder_paths.folder_names_and_paths, loras=loras),
         ):
-            yield
+            yield folder

@@ -56,11 +56,18 @@ def environment(meter: Meter, dtype: str, packages: tuple[str, ...] = PACKAGES) 
         "processors": os.cpu_count(),
         "python": platform.python_version(),
         "comfyui": comfyui_version.__version__,
-        **{name: metadata.version(name) for name in packages},
+        **{name: _version(name) for name in packages},
     }
     if meter.device == "cuda":
         place |= {"cuda": torch.version.cuda, "driver": _driver()}
     return place
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _driver() -> str:

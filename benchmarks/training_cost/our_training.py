@@ -21,21 +21,35 @@ from styo.training.settings import Settings
 MOST_STEPS = 100_000
 
 
+CONDITION = {"context": (1, sd15.TOKENS, sd15.CONTEXT)}
+"""What SD1.5's UNet reads of a prompt: names and shapes."""
+
+
 def random_inputs(resolution: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Latents [1, 4, h, w] and text embeddings [1, 77, 768] of the three terms, drawn at random."""
+    latents, conditions = _random(resolution, CONDITION)
+    return latents, [condition["context"] for condition in conditions]
+
+
+def _random(resolution: int, condition: dict[str, tuple[int, ...]]) -> tuple[list[torch.Tensor], list[dict]]:
     generator = torch.Generator().manual_seed(2)
     side = resolution // 8
     latents = [torch.randn((1, 4, side, side), generator=generator) for _ in TERMS]
-    return latents, [torch.randn((1, sd15.TOKENS, sd15.CONTEXT), generator=generator) for _ in TERMS]
+    return latents, [
+        {name: torch.randn(shape, generator=generator) for name, shape in condition.items()} for _ in TERMS
+    ]
 
 
 class OurTraining:
-    """The learner of StyO IDL Train with its optimizer, in the loop of the node; saves nothing."""
+    """The learner of StyO IDL Train with its optimizer, in the loop of the node; saves nothing.
 
-    def __init__(self, model, settings: Settings, device: str):
+    ``condition`` holds the names and shapes of what the UNet reads of a prompt.
+    """
+
+    def __init__(self, model, settings: Settings, device: str, condition: dict[str, tuple[int, ...]] = CONDITION):
         terms = [
-            EncodedTerm(name, latents, EncodedPrompt({}, {"context": context}))
-            for name, latents, context in zip(TERMS.values(), *random_inputs(settings.resolution), strict=True)
+            EncodedTerm(name, latents, EncodedPrompt({}, drawn))
+            for name, latents, drawn in zip(TERMS.values(), *_random(settings.resolution, condition), strict=True)
         ]
         inputs = Inputs(model, None, None, Prompts(), dict.fromkeys(TERMS, ()), settings)
         device = torch.device(device)

@@ -8,14 +8,12 @@ import gc
 import torch
 from shared import report, sd15
 from shared.measure import Meter
-from shared.peer_unet import to_diffusers
 from shared.tables import megabytes, verdict
 from styo.bridge import learner
 from styo.bridge.learner import DTYPES
 from styo.training.settings import Settings
 
 from . import counted_memory
-from .dreambooth_loop import DreamBoothLoop
 from .our_training import OurTraining, end_to_end, picture_inputs, random_inputs
 from .phases import OPTIMIZER, REST, Phases
 
@@ -86,7 +84,12 @@ class Bench:
     def ours(self, case: Case) -> OurTraining:
         return OurTraining(self.model, self.settings(case), self.device)
 
-    def peer(self, case: Case) -> DreamBoothLoop:
+    def peer(self, case: Case):
+        """The same training by the DreamBooth loop."""
+        from shared.peer_unet import to_diffusers
+
+        from .dreambooth_loop import DreamBoothLoop
+
         model = self.model.model
         unet = to_diffusers(model.diffusion_model, model.model_config.unet_config).float().to(self.device)
         latents, contexts = random_inputs(self.resolution)

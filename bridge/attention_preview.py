@@ -12,6 +12,8 @@ from ..styo_attention.heat_pictures import heat_picture, photo_picture
 from ..styo_attention.store import SourceMaps
 
 NODE = "StyO Attention Preview"
+END_OF_WORD = "</w>"
+"""What CLIP's tokenizer spells at the end of a word's last token."""
 
 
 def preview(maps: SourceMaps, image: torch.Tensor, start_percent: float, end_percent: float) -> torch.Tensor:
@@ -33,8 +35,8 @@ def preview(maps: SourceMaps, image: torch.Tensor, start_percent: float, end_per
 
 
 def token_names(content: ContentTokens) -> list[str]:
-    """Each content token in its word, as in `m [4] a 1`, and which repetition of the word it is."""
-    repeated = max(repetition for _, repetition, _ in content.labels) > min(rep for _, rep, _ in content.labels)
+    """Each content token in its word, as in `m [4] a 1`, and which repetition it is of a word that has several."""
+    repeated = {role for role, repetition, _ in content.labels if repetition}
     names = []
     for role, repetition, index in content.labels:
         word = [
@@ -42,7 +44,7 @@ def token_names(content: ContentTokens) -> list[str]:
         ]
         if len(word) > 1:
             word[index] = f"[{word[index]}]"
-        names.append(" ".join(word) + (f" #{repetition + 1}" if repeated else ""))
+        names.append(" ".join(word) + (f" #{repetition + 1}" if role in repeated else ""))
     return names
 
 

@@ -113,6 +113,7 @@ def test_repetitions_of_a_word_are_numbered():
     graph = Graph(Prompts(content_repeats=2))
     names = token_names(maps_of(graph.source_pass(steps=1)).contents[0])
     assert [name for name in names if name.startswith("sks")] == ["sks #1", "sks #2"]
+    assert names[-1] == "portrait"
 
 
 @pytest.mark.parametrize("batch", [1, 2])

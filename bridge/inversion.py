@@ -16,7 +16,10 @@ CONVERGED = 1e-3
 
 
 def invert_source(model, source: list, latent: torch.Tensor, steps: int, scheduler: str, iterations: int):
-    """The noise [B, 4, H, W] from which DDIM under ``source``, at cfg 1 and without added noise, gives ``latent``."""
+    """The noise [B, 4, H, W] from which DDIM under ``source``, at cfg 1 and without added noise, gives ``latent``.
+
+    Raises ValueError where ComfyUI's type of intermediate values cannot hold it.
+    """
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps).flip(0)
 
     def invert(denoise, x, sigmas, extra_args=None, callback=None, disable=None):
@@ -33,7 +36,7 @@ def invert_source(model, source: list, latent: torch.Tensor, steps: int, schedul
             )
         return noise
 
-    return comfy.sample.sample_custom(
+    noise = comfy.sample.sample_custom(
         model,
         torch.zeros_like(latent),
         1.0,
@@ -44,3 +47,9 @@ def invert_source(model, source: list, latent: torch.Tensor, steps: int, schedul
         latent,
         callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
     )
+    if noise.isinf().any():
+        raise ValueError(
+            "StyO Invert Source: the noise of this `model` and `scheduler` is too large for 16-bit numbers: start "
+            "ComfyUI without --fp16-intermediates."
+        )
+    return noise

@@ -3,8 +3,12 @@
 import itertools
 import logging
 
+import comfy.model_management
+import comfy.model_sampling
+import comfy.samplers
 import pytest
 import torch
+from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
 from passes import Graph, capture, inject
 from styo.bridge.capture import maps_of
 from styo.nodes.inversion import StyOInvertSource
@@ -109,3 +113,61 @@ def test_inverting_equals_solving_each_step(graph):
         expected = expected / (1 - (upper - lower) * a)
     torch.testing.assert_close(noise, expected, rtol=1e-12, atol=1e-12)
     assert residual < 1e-12
+
+
+@pytest.mark.parametrize("deviation", [0.5, 1.0, 3.0])
+def test_zero_terminal_snr_is_inverted_under_a_perfect_denoiser(deviation):
+    """Latents N(mean, deviation^2): the best estimate is linear, and at sigma 4518 it hardly looks at x."""
+    sampling = zero_terminal_snr()
+    sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", 20).flip(0)
+    assert float(sigmas[-1]) > 4000
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn((1, 4, 8, 8), generator=generator)
+    source = mean + deviation * torch.randn((2, 4, 8, 8), generator=generator)
+
+    def denoise(x, sigma):
+        variance, noise = deviation**2, sigma.view(-1, 1, 1, 1) ** 2
+        return (x * variance + mean * noise) / (variance + noise)
+
+    x, _ = invert_ddim(denoise, source, sigmas, 10, lambda *args: None)
+    for lower, upper in reversed(list(itertools.pairwise(sigmas))):
+        x = x + (lower - upper) * (x - denoise(x, upper.view(1))) / upper
+    error = float((x - source).norm() / source.norm())
+    print(f"deviation {deviation}: relative error of the round trip {error:.1e}")
+    assert error < 1e-3
+
+
+def test_items_of_a_batch_are_inverted_alone():
+    generator = torch.Generator().manual_seed(0)
+    source = torch.randn((2, 4, 8, 8), generator=generator) * torch.tensor([1.0, 50.0]).view(2, 1, 1, 1)
+    sigmas = torch.tensor([0.0, 0.7, 3.0, 20.0])
+
+    def invert(x):
+        return invert_ddim(lambda x, sigma: torch.tanh(x) * 0.8, x, sigmas, 3, lambda *args: None)[0]
+
+    torch.testing.assert_close(invert(source), torch.cat([invert(source[:1]), invert(source[1:])]))
+
+
+def zero_terminal_snr():
+    class Sampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.V_PREDICTION):
+        pass
+
+    return Sampling(zsnr=True)
+
+
+def test_a_velocity_model_with_zero_terminal_snr_gives_the_source_back(graph):
+    model = ModelSamplingDiscrete().patch(graph.model, "v_prediction", True)[0]
+    source = source_latent()
+    noise = StyOInvertSource.execute(model, graph.source, source, 20, "normal", 10)[0]
+    assert float(noise["samples"].std()) > 10_000
+    back = advanced(model, graph.source, graph.negative, noise, 20, "normal")["samples"]
+    error = float((back - source["samples"]).norm() / source["samples"].norm())
+    print(f"v, zero terminal SNR: relative error of the round trip {error:.1e}")
+    assert error < 1e-3
+
+
+def test_noise_too_large_for_half_precision_is_said(graph, monkeypatch):
+    model = ModelSamplingDiscrete().patch(graph.model, "v_prediction", True)[0]
+    monkeypatch.setattr(comfy.model_management, "intermediate_dtype", lambda: torch.float16)
+    with pytest.raises(ValueError, match="without --fp16-intermediates"):
+        StyOInvertSource.execute(model, graph.source, source_latent(), 4, "normal", 4)

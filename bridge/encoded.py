@@ -1,4 +1,4 @@
-"""The inputs of a training as the UNet sees them: latents and conditions."""
+"""The inputs of a training, encoded: latents and text embeddings."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import dataclasses
 
 import torch
 
-from ..training.losses import CONTEXT
+from .conditioning import TextEmbedding
+from .model_kind import LATENT_CHANNELS, family_of
 from .training_inputs import TERMS, Inputs
 
 IMAGES_PER_ENCODE = 4
-LATENT_CHANNELS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedPrompt:
-    """A prompt: the ``tokens`` of ``clip.tokenize``, and its ``condition``, the UNet's inputs by name, of one row."""
+    """A prompt: the ``tokens`` of ``clip.tokenize``, and the ``embedding`` that the untrained text encoders give."""
 
     tokens: dict[str, list]
-    condition: dict[str, torch.Tensor]
+    embedding: TextEmbedding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,11 @@ def encode(inputs: Inputs, pixels: dict[str, torch.Tensor], tokens: dict[str, di
 
 
 def encode_prompt(clip, tokens: dict[str, list]) -> EncodedPrompt:
-    """The prompt with the text embedding of CLIPTextEncode, [1, 77 * chunks, channels]."""
+    """The prompt with the text embedding of CLIPTextEncode."""
     with torch.inference_mode():
-        context = clip.encode_from_tokens(tokens)
+        encoded = clip.encode_from_tokens(tokens, return_pooled=True)
     with torch.inference_mode(False):
-        return EncodedPrompt(tokens, {CONTEXT: context.float().clone()})
+        return EncodedPrompt(tokens, TextEmbedding(*(part.float().clone() for part in encoded)))
 
 
 def _latents(inputs: Inputs, pixels: torch.Tensor) -> torch.Tensor:
@@ -51,7 +51,10 @@ def _latents(inputs: Inputs, pixels: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         encoded = torch.cat([inputs.vae.encode(part) for part in pixels.split(IMAGES_PER_ENCODE)])
         if encoded.ndim != 4 or encoded.shape[1] != LATENT_CHANNELS:
-            raise ValueError("`vae` is not that of a Stable Diffusion 1.x model: connect the one of its checkpoint.")
-        z = inputs.model.model.process_latent_in(encoded)
+            name = family_of(inputs.model).name
+            raise ValueError(f"`vae` is not that of a {name} model: connect the one of its checkpoint.")
+        if not torch.isfinite(encoded).all():
+            raise ValueError("`vae` gives values that are nan or infinite: start ComfyUI without --fp16-vae.")
+        z = inputs.model.get_model_object("latent_format").process_in(encoded)
     with torch.inference_mode(False):
         return z.float().clone()

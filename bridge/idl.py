@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import logging
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from ..training.smaller import advice
 from . import unet_copy
 from .encoded import EncodedPrompt, EncodedTerm, encode
 from .learner import Learner
-from .model_checks import require_sd15, require_sd15_clip
+from .model_kind import family_of, native_resolution, require_match
 from .node_text import NodeText
 from .output_files import OutputFiles
 from .patched_weights import put_at_rest
@@ -32,6 +33,9 @@ from .unseen_changes import require_weight_patches_only
 MOST_BYTES = 4
 """Of a number in a weights file; most take half as many."""
 
+LEAST_OF_NATIVE = 0.75
+"""Part of a model's own resolution below which its pictures lose their composition."""
+
 
 def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
     """Train as the paper's section 3.2 says: anew, from where an earlier run stopped, or not at all if it is finished.
@@ -43,13 +47,13 @@ def learn(inputs: Inputs, filename_prefix: str, node_id: str | None) -> Result:
 
 
 def _learn(inputs: Inputs, filename_prefix: str, text: NodeText) -> Result:
-    require_sd15(inputs.model)
-    require_sd15_clip(inputs.clip)
+    require_match(inputs.model, inputs.clip)
     inputs.vae.throw_exception_if_invalid()
     for socket, patcher in (("model", inputs.model), ("clip", inputs.clip.patcher)):
         require_weight_patches_only(socket, patcher)
         put_at_rest(patcher)
     sigmas = unet_copy.training_sigmas(inputs.model)
+    inputs = _at_a_resolution(inputs)
     pixels, tokens = inputs.pixels(), inputs.tokens()
     fingerprint = fingerprint_of(inputs, sigmas, pixels, tokens)
     files = OutputFiles(filename_prefix, fingerprint, inputs.settings.steps)
@@ -75,6 +79,20 @@ def _learn(inputs: Inputs, filename_prefix: str, text: NodeText) -> Result:
     finally:
         gc.collect()
         comfy.model_management.soft_empty_cache()
+
+
+def _at_a_resolution(inputs: Inputs) -> Inputs:
+    """``inputs`` with the model's own resolution where the setting is 0; far below it a model draws badly."""
+    native, wanted = native_resolution(inputs.model), inputs.settings.resolution
+    if 0 < wanted < LEAST_OF_NATIVE * native:
+        logging.warning(
+            "StyO: resolution is %d, but %s models draw at %d pixels: 0 takes the model's own.",
+            wanted,
+            family_of(inputs.model).name,
+            native,
+        )
+    settings = dataclasses.replace(inputs.settings, resolution=wanted or native)
+    return dataclasses.replace(inputs, settings=settings)
 
 
 def _train(

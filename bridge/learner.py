@@ -8,8 +8,9 @@ import torch
 
 from ..training import weights
 from ..training.data import draw
-from ..training.losses import CONTEXT, stack_conditions, stack_contexts, triple_reconstruction_loss
+from ..training.losses import triple_reconstruction_loss
 from . import text_encoder_copy, unet_copy
+from .conditioning import TextEmbedding, unet_inputs
 from .encoded import EncodedPrompt, EncodedTerm
 from .patched_weights import PatchedWeights
 from .training_inputs import Inputs
@@ -30,21 +31,21 @@ class Learner:
         self._inputs = inputs
         self._prompts = [term.prompt for term in terms]
         self.generator = torch.Generator().manual_seed(settings.seed)
-        unet = unet_copy.copy_unet(inputs.model)
+        self._device = device
+        self._latents = [term.latents.to(device) for term in terms]
+        unet = unet_copy.copy_unet(inputs.model, settings.method, dtype)
         self.groups = unet_copy.select_trainable(unet, settings.method, settings.rank, self.generator)
         self._encoder = None
         if settings.train_text_encoder:
             tokens = [prompt.tokens for prompt in self._prompts]
-            self._encoder = text_encoder_copy.TrainedTextEncoder(inputs.clip, tokens, device)
-            self.groups["text_encoder"] = self._encoder.trained
-        unet_copy.store_frozen_layers_as(unet, dtype)
+            self._encoder = text_encoder_copy.TrainedTextEncoder(inputs.clip, tokens, device, self._inputs_of)
+            self.groups |= self._encoder.groups
         if settings.gradient_checkpointing:
             unet_copy.checkpoint_blocks(unet)
-        self.eps_theta = unet_copy.eps_theta(unet.to(device), dtype)
-        self._device = device
+        noise_weights = unet_copy.noise_weights(inputs.model).to(device)
+        self.eps_theta = unet_copy.eps_theta(unet.to(device), noise_weights, dtype)
         self.sigmas = sigmas.to(device)
-        self._latents = [term.latents.to(device) for term in terms]
-        self._condition = self._stack(self._prompts)
+        self._condition = self.condition(self._prompts) if self._encoder is None else None
 
     @property
     def trained(self) -> dict[str, torch.nn.Parameter]:
@@ -53,26 +54,24 @@ class Learner:
 
     @property
     def saved(self) -> int:
-        """How many numbers a weights file holds: those trained, and a whole token table for the trained rows of it."""
+        """How many numbers a weights file holds: those trained, and the whole token tables whose rows are."""
         missing = 0 if self._encoder is None else self._encoder.missing
         return missing + sum(parameter.numel() for parameter in self.trained.values())
 
     def losses_of_a_draw(self) -> torch.Tensor:
         """The terms [N] of equation 4 on one draw, all in one forward pass."""
         sample = draw(self._latents, len(self.sigmas), self.generator)
-        condition = self._condition if self._encoder is None else self.condition(self._prompts)
+        condition = self._condition or self.condition(self._prompts)
         return triple_reconstruction_loss(self.eps_theta, sample.z, sample.t, sample.eps, condition, self.sigmas)
 
     def condition(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
         """What ``eps_theta`` reads of the prompts, a row each, under the weights as they are now."""
-        condition = self._stack(prompts)
-        if self._encoder is not None:
-            condition[CONTEXT] = stack_contexts([self._encoder(prompt.tokens) for prompt in prompts])
-        return condition
+        if self._encoder is None:
+            return self._inputs_of([prompt.embedding for prompt in prompts])
+        return self._inputs_of([self._encoder(prompt.tokens) for prompt in prompts])
 
-    def _stack(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
-        stacked = stack_conditions([prompt.condition for prompt in prompts])
-        return {name: value.to(self._device) for name, value in stacked.items()}
+    def _inputs_of(self, texts: Sequence[TextEmbedding]) -> dict[str, torch.Tensor]:
+        return unet_inputs(self._inputs.model, texts, self._latents[0][:1], self._device)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The weights as they are now, as a weights file holds them."""
@@ -86,5 +85,5 @@ class Learner:
 
         trained = dict(self.trained)
         if self._encoder is not None:
-            trained |= self._encoder.whole_table(untrained)
+            trained |= self._encoder.whole_tables(untrained)
         return weights.trained_weights(trained, untrained, self._inputs.settings.rank)

@@ -12,7 +12,7 @@ from ..training import resume, weights
 from ..training.history import NonFiniteLoss
 from ..training.loop import Training
 from ..training.settings import Settings
-from . import unet_copy
+from .model_kind import base_of
 from .output_files import OutputFiles
 from .result import Result
 from .training_inputs import Inputs
@@ -103,8 +103,8 @@ class Saves:
         """The weights as they are now."""
         inputs, history = self._inputs, self._training.history
         losses, terms = history.known().tolist(), history.finite_terms()
-        base_model = unet_copy.name_of(inputs.model)
-        metadata = weights.describe(inputs.prompts, inputs.settings, losses, terms, self._fingerprint, base_model)
+        base = base_of(inputs.model)
+        metadata = weights.describe(inputs.prompts, inputs.settings, losses, terms, self._fingerprint, base)
         metadata[weights.CLIP_LAYER_KEY] = json.dumps(inputs.clip.layer_idx)
         return Result(self._training.learner.weights(), metadata, terms)
 

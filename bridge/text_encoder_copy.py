@@ -1,18 +1,22 @@
-"""A private copy of a CLIP's text encoder that can be trained."""
+"""A private copy of a CLIP's text encoders that can be trained."""
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Sequence
 
 import torch
 from comfy.clip_model import CLIPLayer
-from comfy.sd1_clip import SD1ClipModel, gen_empty_tokens
+from comfy.sd1_clip import SDClipModel, gen_empty_tokens
 
+from .conditioning import TextEmbedding
+from .model_kind import encoder_name, text_encoders
 from .patched_weights import PatchedWeights
 from .unet_copy import PlainLayers, fill
 
 TEXT_ENCODERS = "text_encoders."
-TOKEN_TABLE = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
+TOKEN_TABLE = "transformer.text_model.embeddings.token_embedding.weight"
 
 
 class PlainTextLayers(PlainLayers):
@@ -61,84 +65,109 @@ class DifferentiableLayer(CLIPLayer):
         return x + self.mlp(self.layer_norm2(x))
 
 
-def copy_text_encoder(clip) -> SD1ClipModel:
-    """The text encoder of ``clip`` with its patches and its clip skip, in float32 on the CPU, nothing trainable."""
-    original = clip.cond_stage_model.clip_l.transformer
-    layers = original.text_model.encoder.layers
-    shapes = {
+def copy_text_encoder(clip) -> torch.nn.Module:
+    """The text encoders of ``clip`` with patches and clip skip, in one module in float32 on the CPU, nothing trainable.
+
+    Its `encode_token_weights` is ComfyUI's, open to gradients.
+    """
+    options = {f"{encoder_name(key)}_model_config": _sizes(each) for key, each in text_encoders(clip).items()}
+    options["custom_operations"] = PlainTextLayers
+    copy = type(clip.cond_stage_model)(device="meta", dtype=torch.float32, model_options=options)
+    fill(copy, PatchedWeights(clip.patcher), "", {})
+    for module in copy.modules():
+        if isinstance(module, CLIPLayer):
+            module.__class__ = DifferentiableLayer
+        elif isinstance(module, SDClipModel):
+            module.encode_token_weights = functools.partial(_encode_token_weights, module)
+    if clip.layer_idx is not None:
+        copy.set_clip_options({"layer": clip.layer_idx})
+    return copy.eval()
+
+
+def _sizes(encoder: SDClipModel) -> dict[str, int]:
+    text_model = encoder.transformer.text_model
+    layers = text_model.encoder.layers
+    return {
         "num_hidden_layers": len(layers),
-        "hidden_size": original.text_model.embeddings.token_embedding.weight.shape[1],
+        "hidden_size": text_model.embeddings.token_embedding.weight.shape[1],
         "num_attention_heads": layers[0].self_attn.heads,
         "intermediate_size": layers[0].mlp.fc1.weight.shape[0],
-        "max_position_embeddings": original.text_model.embeddings.position_embedding.weight.shape[0],
+        "max_position_embeddings": text_model.embeddings.position_embedding.weight.shape[0],
     }
-    options = {"clip_l_model_config": shapes, "custom_operations": PlainTextLayers}
-    encoder = SD1ClipModel(device="meta", dtype=torch.float32, model_options=options)
-    fill(encoder, PatchedWeights(clip.patcher), "")
-    for layer in encoder.clip_l.transformer.text_model.encoder.layers:
-        layer.__class__ = DifferentiableLayer
-    if clip.layer_idx is not None:
-        encoder.set_clip_options({"layer": clip.layer_idx})
-    return encoder.eval()
+
+
+def _encode_token_weights(encoder: SDClipModel, chunks: list[list[tuple]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """What ComfyUI's method of this name returns, on the encoder's device and without its in-place arithmetic."""
+    ids = [[token for token, *_ in chunk] for chunk in chunks]
+    weights = [[weight for _, weight, *_ in chunk] for chunk in chunks]
+    weighted = any(weight != 1.0 for chunk in weights for weight in chunk)
+    if weighted:
+        ids.append(gen_empty_tokens(encoder.special_tokens, len(ids[0])))
+    z, pooled = encoder.encode(ids)
+    if weighted:
+        z, empty = z[:-1], z[-1:]
+        z = empty + (z - empty) * torch.tensor(weights, device=z.device)[..., None]
+    return z.flatten(0, 1)[None], pooled[:1]
 
 
 class TrainedTextEncoder:
-    """A trainable copy on ``device`` of ``clip``'s text encoder, for the prompts of a training."""
+    """A trainable copy on ``device`` of ``clip``'s text encoders, for the ``prompts`` (tokens) of a training.
 
-    def __init__(self, clip, prompts: Sequence[dict[str, list]], device: torch.device):
-        self._encoder = copy_text_encoder(clip)
-        self._rows = keep_token_rows(self._encoder, prompts)
-        self.trained = select_trainable(self._encoder, prompts[0])
-        self._encoder.to(device).set_clip_options({"execution_device": device})
+    ``groups`` holds what is trained, by layer and then by its name in a weights file: all that has a say in what the
+    UNet reads of a prompt, which ``unet_inputs`` tells.
+    """
 
-    def __call__(self, tokens: dict[str, list]) -> torch.Tensor:
-        """The text embedding [1, 77 * chunks, channels] of ``tokens``, open to gradients."""
-        return encode(self._encoder, tokens)
+    def __init__(
+        self,
+        clip,
+        prompts: Sequence[dict[str, list]],
+        device: torch.device,
+        unet_inputs: Callable[[Sequence[TextEmbedding]], dict[str, torch.Tensor]],
+    ):
+        self._copy = copy_text_encoder(clip)
+        self._rows = {key: self._keep_token_rows(key, prompts) for key in text_encoders(clip)}
+        self._copy.to(device).set_clip_options({"execution_device": device})
+        self.groups: dict[str, dict[str, torch.nn.Parameter]] = {}
+        for name in self._felt(prompts[0], unet_inputs):
+            parameter = self._copy.get_parameter(name).requires_grad_(True)
+            self.groups.setdefault(_part(name), {})[TEXT_ENCODERS + name] = parameter
+
+    def __call__(self, tokens: dict[str, list]) -> TextEmbedding:
+        """The text embedding of ``tokens``, open to gradients."""
+        return TextEmbedding(*self._copy.encode_token_weights(tokens)[:2])
 
     @property
     def missing(self) -> int:
-        """How many numbers of the token table are not here."""
-        return self._rows.missing
+        """How many numbers of the token tables are not here."""
+        return sum(rows.missing for rows in self._rows.values())
 
-    def whole_table(self, untrained: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The token table with its trained rows, by its name in a weights file."""
-        name = TEXT_ENCODERS + TOKEN_TABLE
-        return {name: self._rows.within(untrained(name))}
+    def whole_tables(self, untrained: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The token tables with their trained rows, by their names in a weights file."""
+        names = {key: f"{TEXT_ENCODERS}{encoder_name(key)}.{TOKEN_TABLE}" for key in self._rows}
+        return {name: self._rows[key].within(untrained(name)) for key, name in names.items()}
 
+    def _keep_token_rows(self, key: str, prompts: Sequence[dict[str, list]]) -> TokenRows:
+        """Leave of an encoder's token table only the rows that the tokens of ``prompts`` need, and return them."""
+        encoder = getattr(self._copy, encoder_name(key))
+        ids = set(gen_empty_tokens(encoder.special_tokens, 3))
+        for token, *_ in (entry for tokens in prompts for chunk in tokens[key] for entry in chunk):
+            if not isinstance(token, torch.Tensor):
+                ids.add(int(token))
+        rows = TokenRows(encoder.transformer.get_input_embeddings().weight, torch.tensor(sorted(ids)))
+        encoder.transformer.set_input_embeddings(rows)
+        return rows
 
-def keep_token_rows(encoder: SD1ClipModel, prompts: Sequence[dict[str, list]]) -> TokenRows:
-    """Leave of the encoder's token table only the rows that the tokens of ``prompts`` need, and return them."""
-    ids = set(gen_empty_tokens(encoder.clip_l.special_tokens, 3))
-    for token, *_ in (entry for tokens in prompts for chunk in tokens["l"] for entry in chunk):
-        if not isinstance(token, torch.Tensor):
-            ids.add(int(token))
-    transformer = encoder.clip_l.transformer
-    rows = TokenRows(transformer.get_input_embeddings().weight, torch.tensor(sorted(ids)))
-    transformer.set_input_embeddings(rows)
-    return rows
-
-
-def encode(encoder: SD1ClipModel, tokens: dict[str, list]) -> torch.Tensor:
-    """The text embedding [1, 77 * chunks, channels] that CLIPTextEncode gives for ``tokens``, open to gradients."""
-    chunks = tokens["l"]
-    ids = [[token for token, *_ in chunk] for chunk in chunks]
-    weights = [[weight for _, weight, *_ in chunk] for chunk in chunks]
-    ids.append(gen_empty_tokens(encoder.clip_l.special_tokens, len(ids[0])))
-    z = encoder.clip_l.encode(ids)[0]
-    z, empty = z[:-1], z[-1:]
-    if any(weight != 1.0 for chunk in weights for weight in chunk):
-        z = empty + (z - empty) * torch.tensor(weights, device=z.device)[..., None]
-    return z.flatten(0, 1)[None]
+    def _felt(self, tokens: dict[str, list], unet_inputs) -> list[str]:
+        """The names of the parameters that have a say in what the UNet reads of ``tokens``."""
+        parameters = dict(self._copy.named_parameters())
+        self._copy.requires_grad_(True)
+        total = sum(value.sum() for value in unet_inputs([self(tokens)]).values())
+        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+        self._copy.requires_grad_(False)
+        return [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
 
 
-def select_trainable(encoder: SD1ClipModel, tokens: dict[str, list]) -> dict[str, torch.nn.Parameter]:
-    """Make trainable what has a say in the embedding of ``tokens``; returns it by its name in a weights file."""
-    parameters = {TEXT_ENCODERS + name: parameter for name, parameter in encoder.named_parameters()}
-    encoder.requires_grad_(True)
-    gradients = torch.autograd.grad(encode(encoder, tokens).sum(), list(parameters.values()), allow_unused=True)
-    encoder.requires_grad_(False)
-    return {
-        name: parameter.requires_grad_(True)
-        for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)
-        if gradient is not None
-    }
+def _part(name: str) -> str:
+    """The part of the text encoders that a parameter belongs to: a layer, or all else of an encoder."""
+    layer = re.match(r".*\.layers\.\d+(?=\.)", name)
+    return TEXT_ENCODERS + (layer[0] if layer else name.partition(".")[0])

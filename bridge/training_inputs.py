@@ -10,6 +10,7 @@ from ..training.data import to_square
 from ..training.prompts import Prompts
 from ..training.resume import Fingerprint
 from ..training.settings import Settings
+from .model_kind import EPSILON, prediction_of
 from .patched_weights import PatchedWeights
 from .unet_copy import UNET
 
@@ -62,10 +63,13 @@ def fingerprint_of(
     """A digest of what decides the training: latents and text embeddings follow from what is taken in here."""
     fingerprint = Fingerprint()
     fingerprint.add_settings([inputs.settings.deciding(), inputs.clip.layer_idx])
+    if (prediction := prediction_of(inputs.model)) != EPSILON:
+        fingerprint.add_settings(prediction)
     fingerprint.add_tensor("sigmas", sigmas)
     for socket, batch in pixels.items():
         fingerprint.add_tensor(socket, batch)
-    for token, weight, *_ in (entry for prompt in tokens.values() for chunk in prompt["l"] for entry in chunk):
+    chunks = (chunk for prompt in tokens.values() for encoder in prompt.values() for chunk in encoder)
+    for token, weight, *_ in (entry for chunk in chunks for entry in chunk):
         if isinstance(token, torch.Tensor):
             fingerprint.add_tensor("embedding", token)
         else:

@@ -12,8 +12,8 @@ import torch
 
 from ..training import safetensors_file
 from ..training.prompts import Prompts
-from ..training.weights import CLIP_LAYER_KEY, NotStyO, read_prompts
-from .model_checks import require_sd15, require_sd15_clip
+from ..training.weights import CLIP_LAYER_KEY, NotStyO, read_base, read_prompts
+from .model_kind import name_of, require_base, require_match
 
 KINDS = {
     "model.diffusion_model.": "a whole checkpoint",
@@ -30,8 +30,7 @@ KINDS = {
 
 def load_weights(path: Path, model, clip, strength: float) -> tuple[object, object, Prompts]:
     """Clones of MODEL and CLIP with the weights at ``strength``, and the training's prompts; raises ValueError."""
-    require_sd15(model)
-    require_sd15_clip(clip)
+    require_match(model, clip)
     try:
         if path.suffix.lower() != ".safetensors":
             raise NotStyO("it is no safetensors file")
@@ -41,7 +40,9 @@ def load_weights(path: Path, model, clip, strength: float) -> tuple[object, obje
         raise ValueError(f"weights_name: {error}") from None
     except NotStyO as error:
         raise ValueError(f"weights_name: {path.name} is no StyO weights file: {error}.") from None
-    _require_fit(path.name, weights, model, clip)
+    base = read_base(metadata)
+    require_base(model, base, path.name)
+    _require_fit(path.name, weights, model, clip, base.name)
     layer = metadata.get(CLIP_LAYER_KEY)
     if layer is not None and layer != json.dumps(clip.layer_idx):
         logging.warning(
@@ -62,7 +63,7 @@ def _prompts(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> Prom
         raise NotStyO(f"{error} and looks like {kinds[0]}" if kinds else str(error)) from None
 
 
-def _require_fit(name: str, weights: dict[str, torch.Tensor], model, clip):
+def _require_fit(name: str, weights: dict[str, torch.Tensor], model, clip, base: str):
     """Raise ValueError unless every tensor is finite and fits a weight of ``model`` or ``clip``."""
     keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, comfy.lora.model_lora_keys_unet(model.model, {}))
     shapes = {
@@ -73,7 +74,8 @@ def _require_fit(name: str, weights: dict[str, torch.Tensor], model, clip):
     for key, tensor in weights.items():
         if not _fits(key, tensor, keys, shapes):
             raise ValueError(
-                f"weights_name: {name} does not fit `model` and `clip`: it was trained on another model ({key})."
+                f"weights_name: {name} was trained on {base or 'another model'}; `model` is {name_of(model)}, which "
+                f"has other layers ({key}). Load the checkpoint it was trained on."
             )
         if not torch.isfinite(tensor).all():
             raise ValueError(f"weights_name: {name} holds values that are nan or infinite ({key}): train it again.")
@@ -81,10 +83,10 @@ def _require_fit(name: str, weights: dict[str, torch.Tensor], model, clip):
 
 def _fits(key: str, tensor: torch.Tensor, keys: dict[str, str], shapes: dict[str, torch.Size]) -> bool:
     stem, suffix = _split(key)
-    target = keys.get(stem)
-    if target is None or not tensor.is_floating_point():
+    # ComfyUI's table also names layers that small models do not have.
+    shape = shapes.get(target := keys.get(stem))
+    if shape is None or not tensor.is_floating_point():
         return False
-    shape = shapes[target]
     if suffix == ".diff":
         return tensor.shape == shape
     if suffix == ".diff_b":

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..bridge.capture import KEY, Capture, pass_of
 from ..bridge.inject import Amount, Inject
-from ..bridge.model_checks import require_sd15
+from ..bridge.model_kind import family_of
 from ..bridge.source_attention import SourceAttention
 
 
@@ -64,7 +64,7 @@ class StyOAttentionCapture(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latent) -> io.NodeOutput:
-        require_sd15(model)
+        family_of(model)
         capture = Capture()
         return io.NodeOutput(capture.attach(model), {**latent, KEY: capture})
 
@@ -99,7 +99,7 @@ class StyOAttentionInject(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, strength, start_percent, end_percent) -> io.NodeOutput:
-        require_sd15(model)
+        family_of(model)
         amount = Amount(strength, start_percent, end_percent)
         return io.NodeOutput(Inject(pass_of(source), amount).attach(model))
 
@@ -140,7 +140,7 @@ class StyOSourceAttention(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, latent, seed, strength, start_percent, end_percent) -> io.NodeOutput:
-        require_sd15(model)
+        family_of(model)
         amount = Amount(strength, start_percent, end_percent)
         return io.NodeOutput(SourceAttention(source, latent["samples"], seed, amount).attach(model))
 

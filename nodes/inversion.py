@@ -4,7 +4,7 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..bridge.inversion import invert_source
-from ..bridge.model_checks import require_sd15
+from ..bridge.model_kind import family_of
 
 
 class StyOInvertSource(io.ComfyNode):
@@ -62,7 +62,7 @@ class StyOInvertSource(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, latent, steps, scheduler, iterations) -> io.NodeOutput:
-        require_sd15(model)
+        family_of(model)
         noise = invert_source(model, source, latent["samples"], steps, scheduler, iterations)
         rest = {name: value for name, value in latent.items() if name != "noise_mask"}
         return io.NodeOutput({**rest, "samples": noise})

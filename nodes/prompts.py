@@ -100,9 +100,7 @@ class StyOEncodePrompts(io.ComfyNode):
             description="Encodes the four prompts as CLIP Text Encode does, and marks which tokens are content, so "
             "that StyO Attention Capture and Inject never have to guess.",
             inputs=[
-                io.Clip.Input(
-                    "clip", tooltip="The text encoder of an SD 1.x model: `clip` of StyO IDL Train or Load Weights."
-                ),
+                io.Clip.Input("clip", tooltip="The text encoder: `clip` of StyO IDL Train or Load Weights."),
                 StyOPrompts.Input("prompts", tooltip="From StyO Prompt Builder or StyO Load Weights."),
             ],
             outputs=[

@@ -32,7 +32,7 @@ class StyOIDLTrain(io.ComfyNode):
             node_id="StyOIDLTrain",
             display_name="StyO IDL Train",
             category="StyO",
-            description="Teaches a private copy of an SD 1.x model the style and the content of two images, each under "
+            description="Teaches a private copy of a model the style and the content of two images, each under "
             "its own words (StyO's Identifier Disentanglement Learner). Cancelled runs go on where they stopped.",
             search_aliases=[
                 "one-shot face stylization",
@@ -50,7 +50,8 @@ class StyOIDLTrain(io.ComfyNode):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="An SD 1.x model. It stays as it is; training starts from it with its LoRAs applied.",
+                    tooltip="An SD 1.x, SD 2.x or SDXL model. It stays as it is; training starts from it with its "
+                    "LoRAs applied.",
                 ),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint. It stays as it is."),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint; encodes the images once."),
@@ -108,7 +109,7 @@ class StyOIDLTrain(io.ComfyNode):
                     default=False,
                     advanced=True,
                     tooltip="Also train the whole text encoder, which the paper leaves alone. Needs about 1.5 GB more "
-                    "memory.",
+                    "memory for SD 1.x, 9 GB for SDXL.",
                 ),
                 io.Int.Input(
                     "rank",
@@ -121,12 +122,13 @@ class StyOIDLTrain(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "resolution",
-                    default=512,
-                    min=RESOLUTION_STEP,
+                    default=0,
+                    min=0,
                     max=MAX_RESOLUTION,
                     step=RESOLUTION_STEP,
                     advanced=True,
-                    tooltip="Side, in pixels, of the squares the images are brought to. The default is SD 1.x's own.",
+                    tooltip="Side, in pixels, of the squares the images are brought to. 0: the model's own, 512 for SD "
+                    "1.x and 1024 for SDXL.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -151,7 +153,7 @@ class StyOIDLTrain(io.ComfyNode):
                     advanced=True,
                     tooltip="Steps between saves of usable weights and of the state to resume from. 0: only at the end "
                     "and when cancelled. With method full the state takes 10 GB of disk until the training is "
-                    "finished.",
+                    "finished, 31 GB for SDXL.",
                 ),
                 io.Combo.Input(
                     "optimizer",

@@ -26,7 +26,7 @@ class StyOLoadWeights(io.ComfyNode):
                 "cartoon",
             ],
             inputs=[
-                io.Model.Input("model", tooltip="The SD 1.x model the weights were trained on."),
+                io.Model.Input("model", tooltip="The model the weights were trained on."),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
                 io.Combo.Input(
                     "weights_name",

@@ -13,8 +13,8 @@ import torch
 
 def content_positions(clip, text, content):
     """Positions of the last tokens of ``text`` that ``content`` is made of, counted over all chunks of 77."""
-    count = len(clip.tokenizer.clip_l.tokenizer(content)["input_ids"]) - 2
-    chunks = clip.tokenize(text, return_word_ids=True)["l"]
+    key, chunks = next(iter(clip.tokenize(text, return_word_ids=True).items()))
+    count = len(getattr(clip.tokenizer, f"clip_{key}").tokenizer(content)["input_ids"]) - 2
     words = [77 * c + i for c, chunk in enumerate(chunks) for i, (_, _, word) in enumerate(chunk) if word]
     return words[-count:]
 

@@ -4,7 +4,7 @@ import safetensors.torch
 import torch
 from styo.nodes.training import StyOIDLTrain
 from styo.training.prompts import Prompts
-from tiny import make_clip, make_model, make_vae
+from tiny import LAYOUTS, make_clip, make_model, make_vae
 
 import nodes
 
@@ -41,8 +41,15 @@ def inputs(**changes):
     """All inputs of a run, as lists, which is how ComfyUI gives them to this node."""
     pictures = {name: changes.pop(name) for name in list(changes) if name.endswith(("image", "images"))}
     values = {"filename_prefix": "loras/StyO/idl", "prompts": Prompts(), **DEFAULTS, **changes}
-    for name, make in (("model", make_model), ("clip", make_clip), ("vae", make_vae)):
-        values.setdefault(name, make())
+    layout = values.pop("layout", "sd1")
+    parts = {
+        "model": lambda: make_model(layout=layout),
+        "clip": lambda: make_clip(family=LAYOUTS[layout][0]),
+        "vae": make_vae,
+    }
+    for name, make in parts.items():
+        if name not in values:
+            values[name] = make()
     return {name: [value] for name, value in values.items()} | (pictures or images())
 
 

@@ -41,9 +41,9 @@ def source_attention(model, source, latent, seed=3, strength=1.0, start_percent=
 class Graph:
     """A tiny MODEL and CLIP, the encoded prompts, and the passes over them."""
 
-    def __init__(self, prompts=None):
-        self.model = tiny.make_model()
-        self.clip = tiny.make_clip()
+    def __init__(self, prompts=None, layout="sd1", **model):
+        self.model = tiny.make_model(layout=layout, **model)
+        self.clip = tiny.make_clip(family=tiny.LAYOUTS[layout][0])
         encoded = StyOEncodePrompts.execute(self.clip, prompts or Prompts()).args
         self.source, self.target, self.auxiliary, self.stylized = encoded
         self.negative = self.clip.encode_from_tokens_scheduled(self.clip.tokenize("blurry"))

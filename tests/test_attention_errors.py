@@ -5,7 +5,6 @@ import logging
 import comfy.model_base
 import comfy.samplers
 import pytest
-import tiny
 import torch
 from passes import capture, empty_latent, inject, photo, sample, source_attention
 
@@ -80,27 +79,6 @@ def test_a_node_that_rewrites_the_prompt_inside_the_layers(graph):
     model, latent = capture(graph.model, empty_latent())
     model.set_model_attn2_patch(lambda n, context, value, options: (n, context[:, :50], value[:, :50]))
     fails(lambda: sample(model, graph.source, graph.negative, latent), "Another node rewrites the prompt")
-
-
-class ModelConfig:
-    """Stands for another architecture's configuration."""
-
-
-@pytest.mark.parametrize("what", ["other architecture", "inpainting", "v prediction"])
-def test_models_that_are_not_sd15(graph, what):
-    model = tiny.make_model()
-    if what == "other architecture":
-        model.model.model_config = ModelConfig()
-    elif what == "inpainting":
-        model.model.model_config.unet_config["in_channels"] = 9
-    else:
-        model.model.model_type = comfy.model_base.ModelType.V_PREDICTION
-    said = {
-        "other architecture": "`model` is ModelConfig",
-        "inpainting": "9 latent channels",
-        "v prediction": "V_PREDICTION",
-    }
-    fails(lambda: capture(model, empty_latent()), "Stable Diffusion 1.x", said[what])
 
 
 def test_other_sigmas_use_the_nearest_with_one_warning(graph, caplog):

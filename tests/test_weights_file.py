@@ -145,12 +145,12 @@ def test_a_later_format(file):
     [
         ("diffusion_model.out.2.diff_b", torch.tensor([1.0, float("nan"), 0, 0]), "nan or infinite"),
         ("diffusion_model.out.2.diff_b", torch.full((4,), float("inf")), "nan or infinite"),
-        ("diffusion_model.out.2.diff_b", torch.zeros(5), "another model"),
-        ("diffusion_model.out.2.diff", torch.zeros(4), "another model"),
-        ("diffusion_model.nowhere.diff", torch.zeros(4), "another model"),
-        ("diffusion_model.out.2.diff_b", torch.zeros(4, dtype=torch.int64), "another model"),
-        ("diffusion_model.out.2.alpha", torch.zeros(3), "another model"),
-        ("diffusion_model.out.2.set_weight", torch.zeros(3), "another model"),
+        ("diffusion_model.out.2.diff_b", torch.zeros(5), "which has other layers"),
+        ("diffusion_model.out.2.diff", torch.zeros(4), "which has other layers"),
+        ("diffusion_model.nowhere.diff", torch.zeros(4), "which has other layers"),
+        ("diffusion_model.out.2.diff_b", torch.zeros(4, dtype=torch.int64), "which has other layers"),
+        ("diffusion_model.out.2.alpha", torch.zeros(3), "which has other layers"),
+        ("diffusion_model.out.2.set_weight", torch.zeros(3), "which has other layers"),
     ],
 )
 def test_hostile_tensors(file, key, tensor, sentence):

@@ -1,9 +1,25 @@
-"""Tiny random Stable Diffusion 1.x models, built as ComfyUI's own MODEL, CLIP and VAE."""
+"""Tiny random Stable Diffusion models of every layout, built as ComfyUI's own MODEL, CLIP and VAE."""
 
 import torch
 
 WIDTH = 64
-"""Channels of the text embedding of the tiny models."""
+"""Channels of the text embedding of a tiny SD 1.x model."""
+
+ENCODERS = {"sd1": {"l": WIDTH}, "sd2": {"h": 96}, "sdxl": {"l": 48, "g": 80}}
+"""Channels of the text encoders of each family, in the order of the text embedding."""
+
+LAYOUTS = {
+    "sd1": ("sd1", "SD15", [1, 1], 1, [1, 1, 1, 1]),
+    "sd2": ("sd2", "SD20", [1, 1], 1, [1, 1, 1, 1]),
+    "sdxl": ("sdxl", "SDXL", [0, 2], 3, [0, 0, 2, 2]),
+    "ssd1b": ("sdxl", "SSD1B", [0, 2], -1, [0, 0, 1, 2]),
+    "vega": ("sdxl", "Segmind_Vega", [1, 2], -1, [1, 1, 1, 2]),
+    "koala": ("sdxl", "KOALA_700M", [0, 2], -2, [0, 0, 2, 2]),
+}
+"""Family, class in ComfyUI and depths of the transformers (input, middle, output) of each tiny model.
+
+A middle depth of -1 leaves one ResBlock there, -2 nothing.
+"""
 
 
 def _randomize(module, generator, gain=1.0):
@@ -19,35 +35,46 @@ def _randomize(module, generator, gain=1.0):
         parameter.data.copy_(value)
 
 
-def make_model(seed=0, dtype=torch.float32, heads=4, quant_config=None):
-    """A MODEL in SD1.5's layout: 64 text channels, 32 and 64 image channels, 7 cross-attention layers, 1 M weights."""
+def make_model(seed=0, dtype=torch.float32, layout="sd1", prediction=None, zsnr=False, heads=4, quant_config=None):
+    """A MODEL of one of LAYOUTS: 32 and 64 image channels, 1 to 2 M weights.
+
+    ``prediction`` is the name of a ModelType, as the class in ComfyUI finds it in a checkpoint.
+    """
+    import comfy.model_base
     import comfy.model_management as mm
     import comfy.model_patcher
     import comfy.supported_models
 
+    family, config_class, depths, middle, output_depths = LAYOUTS[layout]
+    widths = ENCODERS[family]
+
     def build(disable_dynamic=False):
-        config = comfy.supported_models.SD15(
+        config = getattr(comfy.supported_models, config_class)(
             {
                 "model_channels": 32,
                 "num_res_blocks": [1, 1],
                 "channel_mult": [1, 2],
-                "transformer_depth": [1, 1],
-                "transformer_depth_output": [1, 1, 1, 1],
-                "transformer_depth_middle": 1,
-                "context_dim": WIDTH,
+                "transformer_depth": depths,
+                "transformer_depth_output": output_depths,
+                "transformer_depth_middle": middle,
+                "context_dim": sum(widths.values()),
                 "in_channels": 4,
                 "out_channels": 4,
                 "image_size": 32,
                 "use_spatial_transformer": True,
                 "legacy": False,
-                "use_linear_in_transformer": False,
-                "adm_in_channels": None,
+                "use_linear_in_transformer": family != "sd1",
+                "num_classes": "sequential" if family == "sdxl" else None,
+                "adm_in_channels": widths["g"] + 6 * 256 if family == "sdxl" else None,
                 "use_checkpoint": False,
                 "use_temporal_resblock": False,
                 "use_temporal_attention": False,
             }
         )
-        config.unet_config["num_heads"] = heads
+        config.unet_config.update({"num_heads": heads} if family == "sd1" else {"num_head_channels": 16})
+        if prediction:
+            config.model_type = lambda state_dict, prefix="": comfy.model_base.ModelType[prediction]
+        config.sampling_settings["zsnr"] = zsnr
         config.set_inference_dtype(dtype, None)
         config.quant_config = quant_config
         model = config.get_model({}, "", device=torch.device("cpu"))
@@ -65,30 +92,42 @@ def make_model(seed=0, dtype=torch.float32, heads=4, quant_config=None):
     return build()
 
 
-LAYERS = {
-    "num_hidden_layers": 2,
-    "hidden_size": WIDTH,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "projection_dim": WIDTH,
-}
+def sizes(width, count):
+    """The sizes of a tiny text encoder of ``width`` channels."""
+    return {
+        "num_hidden_layers": count,
+        "hidden_size": width,
+        "num_attention_heads": 4,
+        "intermediate_size": 2 * width,
+        "projection_dim": width,
+    }
 
 
-def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, layers=LAYERS, tokenizer_data=None):
-    """A CLIP with SD1.x's tokenizer and, by default, a two-layer, 64-channel text encoder."""
+def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, family="sd1", layers=None, tokenizer_data=None):
+    """A CLIP of one of ENCODERS with ComfyUI's tokenizers; ``layers`` are other sizes for encoder l."""
     import comfy.sd
     import comfy.sd1_clip
+    import comfy.sdxl_clip
+    from comfy.text_encoders import sd2_clip
+
+    classes = {
+        "sd1": (comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel),
+        "sd2": (sd2_clip.SD2Tokenizer, sd2_clip.SD2ClipModel),
+        "sdxl": (comfy.sdxl_clip.SDXLTokenizer, comfy.sdxl_clip.SDXLClipModel),
+    }
 
     class Target:
         params = {}
-        clip = comfy.sd1_clip.SD1ClipModel
-        tokenizer = comfy.sd1_clip.SD1Tokenizer
+        tokenizer, clip = classes[family]
 
+    encoders = {key: sizes(width, 2 if family == "sd1" else 4) for key, width in ENCODERS[family].items()}
+    if layers:
+        encoders["l"] = layers
     clip = comfy.sd.CLIP(
         Target,
         embedding_directory=embedding_directory,
         tokenizer_data=tokenizer_data or {},
-        model_options={"clip_l_model_config": layers, "dtype": dtype},
+        model_options={"dtype": dtype, **{f"clip_{key}_model_config": each for key, each in encoders.items()}},
     )
     _randomize(clip.cond_stage_model, torch.Generator().manual_seed(seed))
     return clip

@@ -37,7 +37,7 @@ class Settings:
     seed: int = 0
     train_text_encoder: bool = False
     rank: int = 16
-    resolution: int = 512
+    resolution: int = 0
     precision: str = "bf16"
     gradient_checkpointing: bool = True
     save_every: int = 100
@@ -51,7 +51,7 @@ class Settings:
         self._require_whole("steps", 1, MAX_STEPS, "the paper: 400")
         self._require_whole("seed", 0, MAX_SEED)
         self._require_whole("rank", 1, MAX_RANK)
-        self._require_whole("resolution", RESOLUTION_STEP, MAX_RESOLUTION, "pixels")
+        self._require_whole("resolution", 0, MAX_RESOLUTION, "pixels; 0: the model's own")
         self._require_whole("save_every", 0, MAX_STEPS, "0 saves only at the end")
         self._require_whole("preview_every", 0, MAX_STEPS, "0 draws nothing")
         if self.resolution % RESOLUTION_STEP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 
@@ -16,6 +17,9 @@ FORMAT_KEY = "styo.format"
 PROMPTS_KEY = "styo.prompts"
 TRAINING_KEY = "styo.training"
 BASE_MODEL_KEY = "styo.base_model"
+ARCHITECTURE_KEY, LORA = "modelspec.architecture", "/lora"
+PREDICTION_KEY = "modelspec.prediction_type"
+MAX_NAME_CHARACTERS = 60
 CLIP_LAYER_KEY = "styo.clip_layer"
 """The layer of the text encoder that the embeddings come from, as CLIP Set Last Layer counts it; null: its own."""
 MAX_METADATA_CHARACTERS = 10_000_000
@@ -25,6 +29,15 @@ FP16_LOSS = 5e-4
 
 LOW_RANK_SUFFIXES = (".lora_up.weight", ".lora_down.weight")
 CHANGE_SUFFIXES = {".weight": ".diff", ".bias": ".diff_b"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """The model that a file changes: its name, its architecture (modelspec's word), and what its UNet predicts."""
+
+    name: str
+    architecture: str
+    prediction: str
 
 
 class NotStyO(ValueError):
@@ -64,7 +77,7 @@ def describe(
     losses: list[float],
     terms: dict[str, list[float]],
     fingerprint: str,
-    base_model: str,
+    base: Base,
 ) -> dict[str, str]:
     """The metadata of a weights file after ``len(losses)`` steps; the ``terms`` of the losses only if they fit."""
     training = {
@@ -77,14 +90,14 @@ def describe(
         FORMAT_KEY: FORMAT,
         PROMPTS_KEY: json.dumps(prompts.settings()),
         TRAINING_KEY: _training_text(training, terms),
-        BASE_MODEL_KEY: base_model,
+        BASE_MODEL_KEY: base.name,
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-v1/lora",
+        ARCHITECTURE_KEY: base.architecture + LORA,
         "modelspec.implementation": "https://github.com/comfyanonymous/ComfyUI",
         "modelspec.title": f"StyO {prompts.target_style} {prompts.source_content}",
-        "modelspec.description": f"StyO (arXiv 2303.03231), {settings.method}, {len(losses)} steps on {base_model}",
+        "modelspec.description": f"StyO (arXiv 2303.03231), {settings.method}, {len(losses)} steps on {base.name}",
         "modelspec.trigger_phrase": prompts.stylized,
-        "modelspec.prediction_type": "epsilon",
+        PREDICTION_KEY: base.prediction,
     }
 
 
@@ -105,6 +118,13 @@ def read_prompts(metadata: dict[str, str]) -> Prompts:
         return Prompts.from_settings(fields)
     except (TypeError, ValueError, AttributeError):
         raise NotStyO(f"its {PROMPTS_KEY} do not make the prompts of StyO") from None
+
+
+def read_base(metadata: dict[str, str]) -> Base:
+    """The model a StyO file was trained on, its name in one short line; empty words for what it does not say."""
+    architecture = metadata.get(ARCHITECTURE_KEY, "").removesuffix(LORA)
+    name = " ".join(metadata.get(BASE_MODEL_KEY, "").split())[:MAX_NAME_CHARACTERS]
+    return Base(name, architecture, metadata.get(PREDICTION_KEY, ""))
 
 
 def read_training(metadata: dict[str, str]) -> dict:

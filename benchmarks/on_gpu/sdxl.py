@@ -31,11 +31,11 @@ def checks(place: Place) -> Iterator[Check]:
 
 def _trained(place: Place, shape: sdxl.Shape, model, method: str, optimizer: str) -> dict:
     settings = Settings(method, optimizer=optimizer, resolution=64 if place.toy else 1024)
-    condition = {"context": (1, sd15.TOKENS, shape.context), "y": (1, shape.vector)}
+    embedding = (1, sd15.TOKENS, shape.context), (1, shape.pooled)
     meter, steps = Meter(place.device), 1 if place.toy else STEPS
     if place.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    training = OurTraining(model, settings, place.device, condition)
+    training = OurTraining(model, settings, place.device, embedding)
     training.steps(1 if place.toy else WARM)
     seconds = meter.seconds(functools.partial(training.steps, steps))
     figures = {"steps": steps, "steps a second": steps / seconds, "400 steps, seconds": 400 * seconds / steps}

@@ -27,7 +27,9 @@ def loss_matrix(passes: Passes, images: dict[str, torch.Tensor]) -> np.ndarray:
     conditionings = (passes.source, passes.target, passes.auxiliary)
     losses = np.zeros((len(TERMS), len(TERMS)))
     with torch.inference_mode():
-        eps_theta = unet_copy.eps_theta(unet_copy.copy_unet(parts.model), torch.float32)
+        eps_theta = unet_copy.eps_theta(
+            unet_copy.copy_unet(parts.model), unet_copy.noise_weights(parts.model), torch.float32
+        )
         for column, term in enumerate(TERMS):
             latents = parts.model.model.process_latent_in(parts.encode(images[term][:AUXILIARY])["samples"])
             eps = torch.randn((TIMESTEPS, *latents.shape[1:]), generator=torch.Generator().manual_seed(0))

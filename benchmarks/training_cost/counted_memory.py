@@ -49,13 +49,15 @@ def ours(
     with LiveBytes() as live:
         unet = UNetModel(**shape.unet_config(), dtype=torch.float32, operations=unet_copy.PlainLayers)
         unet.requires_grad_(False).eval()
+        for name in unet_copy.frozen_matrices(unet, method):
+            parameter = unet.get_parameter(name)
+            parameter.data = parameter.data.to(dtype)
         groups = unet_copy.select_trainable(unet, method, 16, torch.Generator())
-        unet_copy.store_frozen_layers_as(unet, dtype)
         if checkpointing:
             unet_copy.checkpoint_blocks(unet)
         live.peak = live.now
         optimizer = BackwardOptimizer(groups, 1e-6, scale_loss=False, kind=kind)
-        eps_theta = unet_copy.eps_theta(unet, dtype)
+        eps_theta = unet_copy.eps_theta(unet, torch.rand(2, 1000), dtype)
         for _ in range(STEPS):
             z, c = torch.randn(3, 4, side, side), torch.randn(3, sd15.TOKENS, sd15.CONTEXT)
             t = torch.randint(1000, (3,))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from shared import sd15
 from shared.output_folder import temporary_output
+from styo.bridge.conditioning import TextEmbedding
 from styo.bridge.encoded import EncodedPrompt, EncodedTerm
 from styo.bridge.idl import learn
 from styo.bridge.learner import Learner
@@ -21,35 +22,33 @@ from styo.training.settings import Settings
 MOST_STEPS = 100_000
 
 
-CONDITION = {"context": (1, sd15.TOKENS, sd15.CONTEXT)}
-"""What SD1.5's UNet reads of a prompt: names and shapes."""
+EMBEDDING = ((1, sd15.TOKENS, sd15.CONTEXT), (1, sd15.CONTEXT))
+"""The shapes of what SD1.5's text encoder makes of a prompt: a row a token, and one of the whole."""
 
 
 def random_inputs(resolution: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Latents [1, 4, h, w] and text embeddings [1, 77, 768] of the three terms, drawn at random."""
-    latents, conditions = _random(resolution, CONDITION)
-    return latents, [condition["context"] for condition in conditions]
+    latents, embeddings = _random(resolution, EMBEDDING)
+    return latents, [embedding.tokens for embedding in embeddings]
 
 
-def _random(resolution: int, condition: dict[str, tuple[int, ...]]) -> tuple[list[torch.Tensor], list[dict]]:
+def _random(resolution: int, embedding: tuple) -> tuple[list[torch.Tensor], list[TextEmbedding]]:
     generator = torch.Generator().manual_seed(2)
     side = resolution // 8
     latents = [torch.randn((1, 4, side, side), generator=generator) for _ in TERMS]
-    return latents, [
-        {name: torch.randn(shape, generator=generator) for name, shape in condition.items()} for _ in TERMS
-    ]
+    return latents, [TextEmbedding(*(torch.randn(shape, generator=generator) for shape in embedding)) for _ in TERMS]
 
 
 class OurTraining:
     """The learner of StyO IDL Train with its optimizer, in the loop of the node; saves nothing.
 
-    ``condition`` holds the names and shapes of what the UNet reads of a prompt.
+    ``embedding`` holds the shapes of a prompt's text embedding.
     """
 
-    def __init__(self, model, settings: Settings, device: str, condition: dict[str, tuple[int, ...]] = CONDITION):
+    def __init__(self, model, settings: Settings, device: str, embedding: tuple = EMBEDDING):
         terms = [
             EncodedTerm(name, latents, EncodedPrompt({}, drawn))
-            for name, latents, drawn in zip(TERMS.values(), *_random(settings.resolution, condition), strict=True)
+            for name, latents, drawn in zip(TERMS.values(), *_random(settings.resolution, embedding), strict=True)
         ]
         inputs = Inputs(model, None, None, Prompts(), dict.fromkeys(TERMS, ()), settings)
         device = torch.device(device)

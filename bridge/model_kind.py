@@ -82,7 +82,7 @@ def family_of(model) -> Family:
                 )
             if type(model.model) is family.model:
                 return family
-    raise ValueError(f"{NEEDED}; `model` is {type(config).__name__}.")
+    raise ValueError(f"{NEEDED}; `model` is of another kind ({type(config).__name__}).")
 
 
 def text_encoders(clip) -> dict[str, torch.nn.Module]:

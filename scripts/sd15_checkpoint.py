@@ -58,7 +58,7 @@ def weights() -> dict[str, torch.Tensor]:
     return {prefix + name: w.half().contiguous() for prefix, part in parts.items() for name, w in part.items()}
 
 
-def _random(module: torch.nn.Module, generator: torch.Generator) -> dict[str, torch.Tensor]:
+def random_weights(module: torch.nn.Module, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Random weights for a module that keep the size of its activations: matrices by fan-in, gains 1, offsets 0."""
     state = {}
     for name, old in module.state_dict().items():
@@ -78,7 +78,7 @@ def _unet(generator: torch.Generator) -> dict[str, torch.Tensor]:
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-    state = _random(UNetModel(**UNET, operations=comfy.ops.disable_weight_init), generator)
+    state = random_weights(UNetModel(**UNET, operations=comfy.ops.disable_weight_init), generator)
     channels = torch.arange(UNET["model_channels"])
     latent, sign = channels // 2 % 4, 1.0 - 2.0 * (channels % 2)
     entry, skip, exit_ = "input_blocks.0.0.weight", "output_blocks.3.0.skip_connection.weight", "out.2.weight"
@@ -103,7 +103,7 @@ def _text_encoder(generator: torch.Generator) -> dict[str, torch.Tensor]:
     from comfy.clip_model import CLIPTextModel
 
     config = json.loads(Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json").read_text("utf-8"))
-    state = _random(CLIPTextModel(config, torch.float32, "cpu", comfy.ops.disable_weight_init), generator)
+    state = random_weights(CLIPTextModel(config, torch.float32, "cpu", comfy.ops.disable_weight_init), generator)
     del state["text_projection.weight"]
     return state
 

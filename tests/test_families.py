@@ -64,10 +64,10 @@ def unclip(model):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda model: other_config(model, "Flux", in_channels=16), "is Flux."),
-        (lambda model: other_config(model, "SDXLRefiner"), "is SDXLRefiner."),
-        (lambda model: other_config(model, "SD3", in_channels=16), "is SD3."),
-        (unclip, "is SD21UnclipL."),
+        (lambda model: other_config(model, "Flux", in_channels=16), "is of another kind (Flux)."),
+        (lambda model: other_config(model, "SDXLRefiner"), "is of another kind (SDXLRefiner)."),
+        (lambda model: other_config(model, "SD3", in_channels=16), "is of another kind (SD3)."),
+        (unclip, "is of another kind (SD21UnclipL)."),
         (
             lambda model: other_config(model, "SDXL", in_channels=9),
             "takes 9 latent channels, as inpainting and instruct models do.",

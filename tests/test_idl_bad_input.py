@@ -9,7 +9,7 @@ from comfy.patcher_extension import WrappersMP
 from idl_runs import files, inputs, picture, run, run_inputs
 from styo.bridge import output_files
 from styo.nodes.training import StyOIDLTrain
-from tiny import make_vae
+from tiny import make_clip, make_model, make_vae
 
 
 def refuse(sentence, **changes):

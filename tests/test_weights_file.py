@@ -6,10 +6,11 @@ import folder_paths
 import pytest
 import safetensors.torch
 import torch
+from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
 from idl_runs import patched, run, same
 from styo.nodes.weights import StyOLoadWeights
 from styo.training.prompts import Prompts
-from tiny import make_clip, make_model
+from tiny import LAYOUTS, make_clip, make_model
 
 PROMPTS = Prompts(style_repeats=2, negator="without")
 
@@ -33,13 +34,11 @@ def file(output, trained):
     return path
 
 
-def load_weights(name="styo.safetensors", strength=1.0, model=None):
+def load_weights(name="styo.safetensors", strength=1.0, model=None, clip=None):
+    node = StyOLoadWeights.PREPARE_CLASS_CLONE(None)
+    model, clip = model or make_model(), clip or make_clip()
     with torch.inference_mode():
-        return (
-            StyOLoadWeights.PREPARE_CLASS_CLONE(None)
-            .execute(model=model or make_model(), clip=make_clip(), weights_name=name, strength=strength)
-            .args
-        )
+        return node.execute(model=model, clip=clip, weights_name=name, strength=strength).args
 
 
 def rewrite(path, tensors=None, **metadata):
@@ -156,6 +155,37 @@ def test_a_later_format(file):
 def test_hostile_tensors(file, key, tensor, sentence):
     rewrite(file, {key: tensor})
     refuse(sentence)
+
+
+def velocity(model):
+    return ModelSamplingDiscrete().patch(model, "v_prediction", False)[0]
+
+
+@pytest.mark.parametrize(
+    ("base", "onto", "said"),
+    [
+        ("sdxl", "sd1", "was trained on a Stable Diffusion XL model (SDXL); `model` is Stable Diffusion 1.x (SD15)."),
+        ("sd1", "sdxl", "was trained on a Stable Diffusion 1.x model (SD15); `model` is Stable Diffusion XL (SDXL)."),
+        ("sd2", "sd1", "was trained on a Stable Diffusion 2.x model (SD20); `model` is Stable Diffusion 1.x (SD15)."),
+        ("vega", "sdxl", "was trained on Segmind_Vega; `model` is SDXL, which has other layers ("),
+        ("sdxl", "koala", "was trained on SDXL; `model` is KOALA_700M, which has other layers ("),
+        ("sd1", "sd1 v", "was trained on a model that predicts noise (eps) (SD15); `model` predicts velocity (v_pred"),
+        ("sd1 v", "sd1", "was trained on a model that predicts velocity (v_prediction) (SD15); `model` predicts noise"),
+    ],
+)
+def test_another_base_is_named_beside_the_files_own(output, base, onto, said):
+    def parts(name):
+        layout, _, v = name.partition(" ")
+        model = make_model(layout=layout)
+        return {"model": velocity(model) if v else model, "clip": make_clip(family=LAYOUTS[layout][0])}
+
+    run(**parts(base), steps=1, method="lora", filename_prefix="loras/other")
+    with pytest.raises(ValueError) as error:
+        load_weights("other_00001_.safetensors", **parts(onto))
+    print(error.value)
+    assert str(error.value).startswith(f"weights_name: other_00001_.safetensors {said}")
+    assert len(str(error.value)) < 300 and "\n" not in str(error.value)
+    assert load_weights("other_00001_.safetensors", **parts(base))[2] == Prompts()
 
 
 def test_no_tensors(file):

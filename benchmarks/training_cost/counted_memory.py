@@ -1,4 +1,4 @@
-"""The memory of one training step of SD1.5's real shape, counted on tensors without data: nothing of it is measured.
+"""The memory of one training step of a UNet in its real size, counted without data: nothing of it is measured.
 
 The code that trains runs as it is; torch's fake tensors tell the size of everything it makes. Autocast follows the
 CPU's rules, and what a kernel needs only within itself is not seen.
@@ -14,6 +14,7 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from shared import sd15
 from shared.measure import LiveBytes
+from shared.unets import Unet
 from styo.bridge import unet_copy
 from styo.training.data import Draw
 from styo.training.losses import triple_reconstruction_loss
@@ -41,13 +42,14 @@ def ours(
     method: str,
     dtype: torch.dtype,
     checkpointing: bool,
-    shape: sd15.Shape = sd15.REAL,
+    shape: sd15.Shape | Unet = sd15.REAL,
     side: int = 64,
     kind: str = "adam",
 ) -> int:
     """Peak bytes of the pack's training."""
     with LiveBytes() as live:
-        unet = UNetModel(**shape.unet_config(), dtype=torch.float32, operations=unet_copy.PlainLayers)
+        config = shape.unet_config()
+        unet = UNetModel(**config, dtype=torch.float32, operations=unet_copy.PlainLayers)
         unet.requires_grad_(False).eval()
         for name in unet_copy.frozen_matrices(unet, method):
             parameter = unet.get_parameter(name)
@@ -59,10 +61,15 @@ def ours(
         optimizer = BackwardOptimizer(groups, 1e-6, scale_loss=False, kind=kind)
         eps_theta = unet_copy.eps_theta(unet, torch.rand(2, 1000), dtype)
         for _ in range(STEPS):
-            z, c = torch.randn(3, 4, side, side), torch.randn(3, sd15.TOKENS, sd15.CONTEXT)
+            z, condition = (
+                torch.randn(3, 4, side, side),
+                {"context": torch.randn(3, sd15.TOKENS, config["context_dim"])},
+            )
+            if channels := config["adm_in_channels"]:
+                condition["y"] = torch.randn(3, channels)
             t = torch.randint(1000, (3,))
             noise, sigmas = torch.randn_like(z), torch.rand(1000)
-            optimizer.step(triple_reconstruction_loss(eps_theta, z, t, noise, {"context": c}, sigmas).sum())
+            optimizer.step(triple_reconstruction_loss(eps_theta, z, t, noise, condition, sigmas).sum())
     return live.peak
 
 

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from ..training import safetensors_file
 from .autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
 from .shapes import CHANNELS
-from .words import token_table
+from .words import PERSON, token_table
 
 PATH = Path(__file__).with_name("model.safetensors")
 UNET, TEXT, VAE = "unet.", "text.", "vae."
-WORD_IDS, WORDS = "words.ids", "words.rows"
+WORD_IDS, WORDS, TOLD = "words.ids", "words.rows", "words.told"
 TOKEN_EMBEDDING = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
 TEXT_MODEL = "clip_l.transformer.text_model."
 
@@ -34,13 +34,15 @@ class MissingWeights(RuntimeError):
 class Weights:
     """State dicts of ComfyUI's UNet, CLIP text model (less its token table) and VAE, and the learned words' rows.
 
-    A file keeps the VAE without the zeros that fill it up to TAESD's shape.
+    ``told`` is how many parameters of a code its words tell. A file keeps the VAE without the zeros that fill it up to
+    TAESD's shape.
     """
 
     unet: dict[str, torch.Tensor]
     text: dict[str, torch.Tensor]
     vae: dict[str, torch.Tensor]
     words: dict[int, torch.Tensor]
+    told: int = PERSON.stop
 
     def save(self, path: Path, metadata: dict[str, str]):
         """Write them in half precision."""
@@ -48,7 +50,8 @@ class Weights:
         tensors = {prefix + name: w for prefix, part in parts.items() for name, w in part.items()}
         tensors[WORDS] = torch.stack(list(self.words.values()))
         tensors = {name: w.half() for name, w in tensors.items()}
-        safetensors_file.write(path, {**tensors, WORD_IDS: torch.tensor(list(self.words))}, metadata)
+        numbers = {WORD_IDS: torch.tensor(list(self.words)), TOLD: torch.tensor(self.told)}
+        safetensors_file.write(path, {**tensors, **numbers}, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Weights:
@@ -59,6 +62,7 @@ class Weights:
                 f"`git checkout -- {path.name}` in {path.parent}; `python scripts/train_demo_model.py` makes it anew."
             )
         tensors = load_file(path)
+        told = int(tensors.pop(TOLD))
         words = dict(zip(tensors.pop(WORD_IDS).tolist(), tensors.pop(WORDS).float(), strict=True))
         unet, text, vae = (
             {name.removeprefix(prefix): w.float() for name, w in tensors.items() if name.startswith(prefix)}
@@ -66,7 +70,7 @@ class Weights:
         )
         thin = ThinAutoencoder()
         thin.load_state_dict(vae)
-        return cls(unet, text, taesd_weights(thin), words)
+        return cls(unet, text, taesd_weights(thin), words, told)
 
     def text_encoder(self) -> dict[str, torch.Tensor]:
         """The state dict of ComfyUI's whole text encoder."""
@@ -75,4 +79,4 @@ class Weights:
             "clip_l.transformer.text_projection.weight": torch.eye(CHANNELS),
         }
         model = {TEXT_MODEL + name: w for name, w in self.text.items()}
-        return model | {TOKEN_EMBEDDING: token_table(self.words)} | unused
+        return model | {TOKEN_EMBEDDING: token_table(self.words, self.told)} | unused

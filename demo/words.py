@@ -25,23 +25,26 @@ CODE_SCALE = 0.02
 STYLE = slice(0, len(Style.FIELDS))
 CONTENT = slice(len(Style.FIELDS), len(Style.FIELDS) + len(Content.FIELDS))
 PERSON = slice(CONTENT.start, CONTENT.start + len(Identity.FIELDS))
-"""What words tell of a content: who sits there. How they hold their head is left to the noise."""
+"""What words tell of a content in training: who sits there. How they hold their head is left to the noise."""
 
 
-def rare_words(codes: torch.Tensor) -> torch.Tensor:
-    """Embeddings [..., CHANNELS] of ``codes`` [..., style and content parameters], less the pose."""
+def rare_words(codes: torch.Tensor, told: int = PERSON.stop) -> torch.Tensor:
+    """Embeddings [..., CHANNELS] of the first ``told`` of ``codes`` [..., style and content parameters]."""
     rows = codes.new_zeros(*codes.shape[:-1], CHANNELS)
-    rows[..., : PERSON.stop] = CODE_SCALE * codes[..., : PERSON.stop]
+    rows[..., :told] = CODE_SCALE * codes[..., :told]
     return rows
 
 
-def token_table(learned: dict[int, torch.Tensor]) -> torch.Tensor:
-    """The whole vocabulary's embeddings [VOCABULARY, CHANNELS]: the ``learned`` rows by token id, codes elsewhere."""
+def token_table(learned: dict[int, torch.Tensor], told: int = PERSON.stop) -> torch.Tensor:
+    """The whole vocabulary's embeddings [VOCABULARY, CHANNELS]: the ``learned`` rows by token id, codes elsewhere.
+
+    Of a code, its first ``told`` parameters are told.
+    """
     rng = np.random.default_rng(CODES_SEED)
     portraits = [pretraining_portrait(rng) for _ in range(CODES)]
     contents, styles = (np.stack([part.vector for part in parts]) for parts in zip(*portraits, strict=True))
     picks = rng.integers(CODES, size=(2, VOCABULARY))
-    table = rare_words(torch.from_numpy(np.concatenate([styles[picks[0]], contents[picks[1]]], 1)))
+    table = rare_words(torch.from_numpy(np.concatenate([styles[picks[0]], contents[picks[1]]], 1)), told)
     for token, row in learned.items():
         table[token] = row
     return table

@@ -98,6 +98,16 @@ def test_rare_words_mean_what_training_could_have_shown():
         assert not code[words.PERSON.stop :].any(), "how the head is held is not told"
 
 
+def test_rare_words_tell_as_much_as_their_weights_file_says():
+    codes = torch.rand(5, words.CONTENT.stop) + 0.1
+    for told in (words.PERSON.stop, words.CONTENT.stop):
+        rows = words.rare_words(codes, told)
+        torch.testing.assert_close(rows[:, :told], words.CODE_SCALE * codes[:, :told])
+        assert not rows[:, told:].any()
+    table = words.token_table({}, words.CONTENT.stop)
+    assert table[1000:1100, words.PERSON.stop : words.CONTENT.stop].abs().sum(1).min() > 0
+
+
 def test_captions_are_styos_prompts_with_codes_in_the_places_of_identifiers():
     captions = Captions.make()
     table = torch.nn.Embedding(len(captions.words), words.CHANNELS)
@@ -225,6 +235,7 @@ def test_a_weights_file_keeps_the_vae_and_leaves_out_the_zeros_around_it(tmp_pat
     shipped = Weights.load(PATH)
     shipped.save(tmp_path / "again.safetensors", {})
     again = Weights.load(tmp_path / "again.safetensors")
+    assert again.told == shipped.told
     assert again.vae.keys() == shipped.vae.keys()
     for name, value in shipped.vae.items():
         torch.testing.assert_close(again.vae[name], value, rtol=2e-3, atol=1e-6, msg=name)

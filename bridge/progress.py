@@ -22,7 +22,7 @@ class TrainingProgress:
     """The node's progress bar, text and picture, and a line in the log.
 
     It is called between steps and raises once the user cancels. ``draw`` makes the picture every ``draw_every`` steps,
-    0 for never; ``picture`` is the latest.
+    0 for never.
     """
 
     def __init__(
@@ -36,7 +36,6 @@ class TrainingProgress:
         self._steps = steps
         self._text = text
         self._draw, self._draw_every = draw, draw_every
-        self.picture: Image.Image | None = None
         self._bar = comfy.utils.ProgressBar(steps)
         self._line = tqdm(total=steps, initial=done, desc="StyO IDL", unit="step")
         self._next_text = 0.0
@@ -55,8 +54,7 @@ class TrainingProgress:
             parts = [f"step {history.step} of {self._steps}", f"loss {loss:.3f}", *([left] if left else [])]
             self._text.show(", ".join(parts))
         if self._draw_every and history.step and history.step % self._draw_every == 0:
-            self.picture = self._draw(history)
-            self._bar.update_absolute(history.step, preview=("JPEG", self.picture, None))
+            self._bar.update_absolute(history.step, preview=("JPEG", self._draw(history), None))
         else:
             self._bar.update_absolute(history.step)
 

@@ -39,9 +39,8 @@ def token_names(content: ContentTokens) -> list[str]:
     repeated = {role for role, repetition, _ in content.labels if repetition}
     names = []
     for role, repetition, index in content.labels:
-        word = [
-            text for (r, n, _), text in zip(content.labels, content.texts, strict=True) if (r, n) == (role, repetition)
-        ]
+        tokens = zip(content.labels, content.texts, strict=True)
+        word = [text.removesuffix(END_OF_WORD) for label, text in tokens if label[:2] == (role, repetition)]
         if len(word) > 1:
             word[index] = f"[{word[index]}]"
         names.append(" ".join(word) + (f" #{repetition + 1}" if role in repeated else ""))

@@ -17,7 +17,9 @@ from styo.training.prompts import Prompts
 pytestmark = pytest.mark.usefixtures("inference_mode")
 
 CONTENT = ContentTokens(
-    (("source", 0, 0), ("negator", 0, 0), ("target", 0, 0), ("target", 0, 1)), (3, 4, 5, 6), ("sks", "not", "m", "4")
+    (("source", 0, 0), ("negator", 0, 0), ("target", 0, 0), ("target", 0, 1)),
+    (3, 4, 5, 6),
+    ("sks</w>", "not</w>", "m</w>", "4</w>"),
 )
 
 

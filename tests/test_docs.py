@@ -155,6 +155,12 @@ def test_a_page_links_only_to_what_exists(page):
         assert not heading or heading in headings(place), target
 
 
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+def test_a_page_names_only_modules_that_are_there(page):
+    for name in re.findall(r"`((?:\w+/)+\w+\.py)`", text_of(page)):
+        assert (ROOT / name).is_file(), name
+
+
 def test_the_readme_leads_to_every_page():
     for page in set(DOCS) - {README}:
         assert f"]({page.relative_to(ROOT).as_posix()})" in text_of(README)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from comfy.patcher_extension import WrappersMP
 
-HARMLESS_OBJECTS = ("model_sampling", "manual_cast_dtype")
-"""Replaced parts that a training reads (`model_sampling`), or that change no value."""
+HARMLESS_OBJECTS = ("model_sampling", "latent_format", "manual_cast_dtype")
+"""Replaced parts that a training reads (the first two), or that change no value."""
 COMPILED = "torch.compile"
 """Key of the wrappers that compute the same, only faster."""
 NETWORK_WRAPPERS = (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL)

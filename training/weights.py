@@ -22,6 +22,7 @@ PREDICTION_KEY = "modelspec.prediction_type"
 MAX_NAME_CHARACTERS = 60
 CLIP_LAYER_KEY = "styo.clip_layer"
 """The layer of the text encoder that the embeddings come from, as CLIP Set Last Layer counts it; null: its own."""
+MAX_PROMPTS_CHARACTERS = 1_000_000
 MAX_METADATA_CHARACTERS = 10_000_000
 """More than the losses of the longest training take."""
 FP16_LOSS = 5e-4
@@ -113,7 +114,7 @@ def read_prompts(metadata: dict[str, str]) -> Prompts:
         raise NotStyO("it has no StyO metadata")
     if metadata[FORMAT_KEY] != FORMAT:
         raise NotStyO(f"it is in StyO format {metadata[FORMAT_KEY][:20]!r}, which this version does not know")
-    fields = _read_object(metadata, PROMPTS_KEY)
+    fields = _read_object(metadata, PROMPTS_KEY, MAX_PROMPTS_CHARACTERS)
     try:
         return Prompts.from_settings(fields)
     except (TypeError, ValueError, AttributeError):
@@ -131,7 +132,7 @@ def read_training(metadata: dict[str, str]) -> dict:
     """How a file was trained: its settings, `steps`, `fingerprint` and `losses`; raises NotStyO."""
     if metadata.get(FORMAT_KEY) != FORMAT:
         raise NotStyO("it has no StyO metadata")
-    training = _read_object(metadata, TRAINING_KEY)
+    training = _read_object(metadata, TRAINING_KEY, MAX_METADATA_CHARACTERS)
     try:
         terms = {name: unpack_losses(packed) for name, packed in training.get("terms", {}).items()}
         return {**training, "losses": unpack_losses(training["losses"]), "terms": terms}
@@ -139,10 +140,10 @@ def read_training(metadata: dict[str, str]) -> dict:
         raise NotStyO(f"its {TRAINING_KEY} is not what StyO writes") from None
 
 
-def _read_object(metadata: dict[str, str], key: str) -> dict:
+def _read_object(metadata: dict[str, str], key: str, most: int) -> dict:
     text = metadata.get(key, "")
     try:
-        value = json.loads(text) if len(text) <= MAX_METADATA_CHARACTERS else None
+        value = json.loads(text) if len(text) <= most else None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

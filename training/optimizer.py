@@ -36,7 +36,7 @@ class Adafactor:
 
     Torch multiplies the rate by max(EPSILON_2, RMS(parameter)). With an EPSILON_2 above every RMS, and the rate divided
     by it, a step's RMS is at most ``learning_rate``, as Adam's is. EPSILON_1 is so small that it only keeps
-    zeros from being divided by; torch's own choice is above the mean square of a usual gradient here. A convolution
+    zeros from being divided by; torch's own keeps gradients below 1e-5 from being brought to one size. A convolution
     [out, in, h, w] is stepped as the matrix [out, in h w], of which much less is remembered.
     """
 

@@ -32,7 +32,7 @@ class Bench:
         self.options, self.device = options, device
         self.meter = Meter(device, options.cpu_time)
         self.dtype = options.dtype or ("fp16" if device == "cuda" else "fp32")
-        self.shape = sd15.REAL if device == "cuda" and not options.quick else sd15.MINI
+        self.shape = sd15.TOY if options.quick else sd15.REAL if device == "cuda" else sd15.MINI
         side, steps = (64, 50) if self.shape is sd15.REAL else (8 if options.quick else 32, 1)
         self.sampling = Sampling(1, side, side, options.steps or steps)
         self.model = sd15.make_model(self.shape, DTYPES[self.dtype])

@@ -80,8 +80,13 @@ def carry_out(checks: Iterable[Check], record: Record, place: Place):
         except Wrong as found:
             verdict, note = FAILED, str(found)
         except Exception as error:  # The next check may do better, and the record says what became of this one.
-            verdict, note = FAILED, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+            verdict, note = FAILED, said(error)
         record.add(what, verdict, time.monotonic() - begin, figures, note)
+
+
+def said(error: Exception) -> str:
+    """An exception's kind and words, and below them where it came from; call it where the exception is caught."""
+    return f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
 
 
 def lost(folder: Path, part: str, note: str):

@@ -61,6 +61,6 @@ def run_part(part: str, seconds: float, folder: Path, device: str, toy: bool):
     try:
         module = importlib.import_module(f"on_gpu.{part}")
         records.carry_out(module.checks(place), record, place)
-    except ImportError as missing:
-        record.add("its imports", records.FAILED, 0, note=str(missing))
+    except Exception as error:  # The parts after this one still run, and the record says what became of it.
+        record.add("getting ready", records.FAILED, 0, note=records.said(error))
     sys.stdout.flush()

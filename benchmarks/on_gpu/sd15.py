@@ -59,7 +59,7 @@ class Pace:
 
 def checks(place: Place) -> Iterator[Check]:
     """The cases in the order of what they tell."""
-    shape = sd15.MINI if place.toy else sd15.REAL
+    shape = sd15.TOY if place.toy else sd15.REAL
     model = sd15.make_model(shape, torch.float32 if place.device == "cpu" else torch.float16)
     rates: dict[str, float] = {}
     for method, optimizer, checkpointing in CASES[:3] if place.toy else CASES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -62,4 +63,5 @@ def stand_in_for_video():
     if importlib.util.find_spec("av") is None:
         for module, names in VIDEO.items():
             sys.modules[module] = types.ModuleType(module)
+            sys.modules[module].__spec__ = importlib.machinery.ModuleSpec(module, None)
             sys.modules[module].__dict__.update({name: type(name, (), {}) for name in names})

@@ -20,7 +20,7 @@ TOKENS = 77
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """The size of the models: levels of the UNet, layers of the text encoder, channels and levels of the VAE."""
+    """The size of the models: levels and channels of UNet and VAE, and layers of the text encoder."""
 
     name: str
     channel_mult: tuple[int, ...]
@@ -29,6 +29,7 @@ class Shape:
     clip_layers: int
     vae_channels: int
     vae_mult: tuple[int, ...]
+    channels: int = 320
 
     def unet_config(self) -> dict:
         """ComfyUI's description of the UNet."""
@@ -38,7 +39,7 @@ class Shape:
             "image_size": 32,
             "in_channels": 4,
             "out_channels": 4,
-            "model_channels": 320,
+            "model_channels": self.channels,
             "channel_mult": list(self.channel_mult),
             "num_res_blocks": [self.res_blocks] * len(levels),
             "transformer_depth": [depth for depth in depths for _ in range(self.res_blocks)],
@@ -58,6 +59,7 @@ class Shape:
 
 REAL = Shape("SD1.5", (1, 2, 4, 4), 2, 3, 12, 128, (1, 2, 4, 4))
 MINI = Shape("320-channel mini", (1, 1), 1, 2, 1, 32, (1, 1, 1, 1))
+TOY = Shape("32-channel toy", (1, 1), 1, 2, 1, 32, (1, 1, 1, 1), channels=32)
 
 
 def randomize(module: torch.nn.Module, seed: int = 0):

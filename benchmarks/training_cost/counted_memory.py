@@ -61,15 +61,13 @@ def ours(
         optimizer = BackwardOptimizer(groups, 1e-6, scale_loss=False, kind=kind)
         eps_theta = unet_copy.eps_theta(unet, torch.rand(2, 1000), dtype)
         for _ in range(STEPS):
-            z, condition = (
-                torch.randn(3, 4, side, side),
-                {"context": torch.randn(3, sd15.TOKENS, config["context_dim"])},
-            )
+            z = torch.randn(3, 4, side, side)
+            condition = {"context": torch.randn(3, sd15.TOKENS, config["context_dim"])}
             if channels := config["adm_in_channels"]:
                 condition["y"] = torch.randn(3, channels)
             t = torch.randint(1000, (3,))
-            noise, sigmas = torch.randn_like(z), torch.rand(1000)
-            optimizer.step(triple_reconstruction_loss(eps_theta, z, t, noise, condition, sigmas).sum())
+            terms = triple_reconstruction_loss(eps_theta, z, t, torch.randn_like(z), condition, torch.rand(1000))
+            optimizer.step(terms.sum())
     return live.peak
 
 

@@ -66,7 +66,7 @@ class Bench:
     def __init__(self, options, device: str):
         self.options, self.device = options, device
         self.meter = Meter(device, options.cpu_time)
-        self.shape = sd15.REAL if device == "cuda" and not options.quick else sd15.MINI
+        self.shape = sd15.TOY if options.quick else sd15.REAL if device == "cuda" else sd15.MINI
         self.resolution = 512 if self.shape is sd15.REAL else 64 if options.quick else 128
         self.model = sd15.make_model(self.shape, torch.float16 if device == "cuda" else torch.float32)
         self.cases = CASES["quick" if options.quick else device]

@@ -41,6 +41,8 @@ def main():
     if options.part:
         sys.path.extend(filter(None, [os.environ.get(kit.UNPACKED)]))
         kit.stand_in_for_video()
+        if options.part == "passes":
+            kit.load_dynamic_vram()
         device = launch.start(options)
         run.run_part(options.part, options.seconds, options.output, device, options.quick or device == "cpu")
         return

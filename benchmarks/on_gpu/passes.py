@@ -126,7 +126,7 @@ def _dynamic_vram() -> Iterator[None]:
     import comfy_aimdo.control
 
     devices = [(device.index or 0, 0) for device in comfy.model_management.get_all_torch_devices()]
-    if not comfy_aimdo.control.init() or not comfy_aimdo.control.init_devices(devices):
+    if comfy_aimdo.control.lib is None or not comfy_aimdo.control.init_devices(devices):
         raise NotHere("comfy-aimdo does not work here")
     with (
         mock.patch.object(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcherDynamic),

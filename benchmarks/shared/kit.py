@@ -58,6 +58,14 @@ def missing(folder: Path) -> list[str]:
     return [name for name in NEEDED if not (importlib.util.find_spec(name) or (folder / name).exists())]
 
 
+def load_dynamic_vram():
+    """Load comfy-aimdo as ComfyUI's main.py does, which must be before torch is imported."""
+    if importlib.util.find_spec("comfy_aimdo"):
+        import comfy_aimdo.control
+
+        comfy_aimdo.control.init()
+
+
 def stand_in_for_video():
     """Let ComfyUI import the names it wants of PyAV where that is not installed."""
     if importlib.util.find_spec("av") is None:

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from comfy.model_sampling import ModelSamplingDiscrete
-from portrait_quality import reading
 from portrait_quality.attention import columns_moved
 from portrait_quality.colour_transfer import transfer_colours
-from portrait_quality.metrics import diversity, pixel_error
+from portrait_quality.metrics import pixel_error
 from portrait_quality.passes import Parts, Passes, train
 from portrait_quality.recipe import RECIPE
 from portrait_quality.triples import Task
@@ -33,9 +32,7 @@ LISTENS = 0.9
 """The model's loss under the right words, at most, as a share of that under wrong ones."""
 MARGIN = 0.85
 """StyO's error, at most, as a share of the best of the others'."""
-SEEDS = (1, 2, 3)
-BROUGHT, ALIKE = 0.9, 0.95
-"""Landmark error and diversity over seeds with FCC, at most, as shares of those without it."""
+SEEDS = (1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +64,9 @@ def source(passes, task):
 
 
 @pytest.fixture(scope="module")
-def free(passes):
-    """The portrait without FCC, by seed; [seeds, 128, 128, 3]."""
-    return pictures(passes, [passes.stylization(seed) for seed in SEEDS])
-
-
-@pytest.fixture(scope="module")
 def stylized(passes, source):
     """The portrait as StyO draws it, by seed; [seeds, 128, 128, 3]."""
-    return pictures(passes, [passes.stylization(seed, source) for seed in SEEDS])
-
-
-def pictures(passes, latents):
-    """What the VAE makes of LATENTs."""
-    return np.stack([passes.parts.decode(latent)[0].numpy() for latent in latents])
+    return np.stack([passes.parts.decode(passes.stylization(seed, source))[0].numpy() for seed in SEEDS])
 
 
 @pytest.fixture(scope="module")
@@ -135,16 +121,6 @@ def test_styo_is_nearer_to_the_ground_truth_of_the_demo(task, stylized, other):
     print(f"error to the ground truth: StyO {ours:.3f}, {other} {theirs:.3f}")
     assert np.isfinite(stylized).all()
     assert ours < MARGIN * theirs
-
-
-def test_fcc_brings_the_sources_pose_whatever_the_seed(task, free, stylized):
-    reader, _ = reading.load()
-    true = reading.truth(task.triple.source, task.triple.style)
-    off, on = (reader.landmark_error(reader.read(found), true).mean() for found in (free, stylized))
-    print(f"landmarks off by {off:.2f} pixels without FCC, {on:.2f} with it")
-    print(f"seeds apart by {diversity(free):.3f} without FCC, {diversity(stylized):.3f} with it")
-    assert on < BROUGHT * off
-    assert diversity(stylized) < ALIKE * diversity(free)
 
 
 def test_what_fcc_replaces_is_measured_on_the_pass_without_it(passes, source):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
 from .metrics import pixel_error
 from .passes import Passes, Source
@@ -29,5 +29,5 @@ def moved_towards(passes: Passes) -> tuple[float, float, float]:
     return apart / len(SEEDS), moved / apart, nearer / apart
 
 
-def _picture(passes: Passes, latent: dict) -> torch.Tensor:
+def _picture(passes: Passes, latent: dict) -> np.ndarray:
     return passes.parts.decode(latent)[0].numpy()

@@ -10,7 +10,10 @@ PAPERS_SIZE = "512x512"
 COUNTED = "counted"
 PORTRAIT_ROWS = (
     "StyO",
+    "StyO, Source Attention",
     "StyO, source inverted",
+    "StyO, without FCC",
+    "StyO, image to image",
     "DreamBooth, image to image",
     "colour transfer (Reinhard)",
     "the source itself",
@@ -38,7 +41,7 @@ def summary(results: dict[str, dict]) -> str:
     counted = next(table for title, table in training["tables"].items() if title.endswith(COUNTED))
     memory = [["Memory counted for SD1.5 at 512 pixels, `bf16`, checkpointing", "StyO IDL Train", "That loop"]]
     memory += [[f"`{method}`", _gigabytes(ours), _gigabytes(peer)] for method, _, ours, peer, _ in counted[1:]]
-    tables = [measured, memory, _portraits(results["portraits-cpu"])]
+    tables = [measured, memory, *(_portraits(results[name]) for name in ("portraits-cpu",) if name in results)]
     return "\n\n".join(["No measurement on a GPU has been made yet.", *map(markdown, tables)]) + "\n"
 
 

@@ -86,7 +86,8 @@ def make_demo_model(
         ("denoiser_latents", plan.denoiser_latents, 0.0),
     )
     kept = folder / f"pool_{parallel.rank()}.pt"
-    pool = _pool(kept, FIRST + max(latents for _, latents, _ in phases) // USES, device)
+    most = max(latents for _, latents, _ in phases)
+    pool = _pool(kept, min(FIRST, most) + most // USES, device)
 
     def keep(average: Denoiser, phase: str, step: int):
         facts[phase] = str(step)

@@ -20,9 +20,12 @@ NODES = {
 }
 
 # There is no file for English: without one the page shows the schemas' own text, which a file would only repeat.
-LANGUAGES = ("ja", "ko", "zh")
+LANGUAGES = ("ja", "ko", "zh", "zh-TW")
+"""The languages of the help pages."""
+LOCALES = (*LANGUAGES, "es", "fr", "ru")
+"""The languages of what a node itself says; the help pages of the last ones are English."""
 TRANSLATIONS = {
-    language: json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text("utf-8")) for language in LANGUAGES
+    language: json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text("utf-8")) for language in LOCALES
 }
 PAGES = [(node_id, language) for node_id in NODES for language in (None, *LANGUAGES)]
 
@@ -42,9 +45,9 @@ def tables(markdown: str) -> list[list[str]]:
     return [block.splitlines()[2:] for block in re.findall(r"(?:^\|.*\n)+", markdown, re.M)]
 
 
-def by_name(rows: list[str]) -> dict[str, str]:
-    """Rows of a table by the first thing in backticks."""
-    return {re.search(r"`(.+?)`", row)[1]: row for row in rows}
+def by_name(section: str) -> dict[str, str]:
+    """The entries of a help page's section by what they are about."""
+    return {re.match(r"- \*\*`(.+?)`\*\*", line)[1]: line for line in section.splitlines() if line.startswith("- **`")}
 
 
 def tooltips(node_id: str, language: str | None) -> tuple[dict[str, str], dict[str, str]]:
@@ -63,13 +66,13 @@ def tooltips(node_id: str, language: str | None) -> tuple[dict[str, str], dict[s
 @pytest.mark.parametrize(("node_id", "language"), PAGES)
 def test_a_help_page_explains_every_input_and_output_as_its_tooltip_does(node_id, language):
     schema = NODES[node_id]
-    inputs, outputs = map(by_name, tables(page_of(node_id, language).read_text("utf-8")))
+    inputs, outputs = map(by_name, re.split(r"^## .*$", text_of(page_of(node_id, language)), flags=re.M)[1:3])
     input_words, output_words = tooltips(node_id, language)
     assert list(inputs) == [entry.id for entry in schema.inputs]
     assert list(outputs) == [entry.display_name for entry in schema.outputs]
     for entry in schema.inputs:
         row = inputs[entry.id]
-        assert f"| {entry.get_io_type()} |" in row
+        assert re.search(rf" {entry.get_io_type()}( ·|<br>)", row)
         assert input_words[entry.id] in row
         if isinstance(default := getattr(entry, "default", None), str | bool):
             assert f"`{json.dumps(default) if isinstance(default, bool) else default}`" in row
@@ -77,6 +80,15 @@ def test_a_help_page_explains_every_input_and_output_as_its_tooltip_does(node_id
             assert f"`{default:g}`" in row
     for entry in schema.outputs:
         assert output_words[entry.display_name] in outputs[entry.display_name]
+
+
+@pytest.mark.parametrize(("node_id", "language"), PAGES)
+def test_a_help_page_fits_its_panel_and_shows_one_picture(node_id, language):
+    """The page's panel is 336 pixels wide: a table of more than two columns is cut off there."""
+    text = text_of(page_of(node_id, language))
+    assert not re.search(r"^\|", text, re.M)
+    ((words, picture),) = re.findall(r"!\[(.+?)\]\((.+?)\)", text)
+    assert (ROOT / "web/docs" / picture).is_file() and node_id in picture and words
 
 
 def test_every_help_page_belongs_to_a_node():
@@ -91,24 +103,25 @@ def test_the_help_page_of_the_prompt_builder_shows_its_prompts(language):
 
 
 def test_there_are_translations_for_these_languages_only():
-    assert {path.name for path in (ROOT / "locales").iterdir()} == set(LANGUAGES)
+    assert {path.name for path in (ROOT / "locales").iterdir()} == set(LOCALES)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", LOCALES)
 def test_a_translation_has_every_node_input_and_output_and_no_other(language):
     assert list(TRANSLATIONS[language]) == list(NODES)
     for node_id, schema in NODES.items():
         entry = TRANSLATIONS[language][node_id]
+        english = {socket.tooltip for socket in (*schema.inputs, *schema.outputs)}
         names = {i.id: i.id for i in schema.inputs}, {str(n): o.display_name for n, o in enumerate(schema.outputs)}
         assert schema.display_name in entry["display_name"]
         for part, expected in zip(("inputs", "outputs"), names, strict=True):
             assert list(entry[part]) == list(expected)
             for key, name in expected.items():
                 assert name in entry[part][key]["name"], "an error message calls it by its English name"
-                assert not entry[part][key]["tooltip"].isascii()
+                assert entry[part][key]["tooltip"] not in english
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", LOCALES)
 def test_no_translation_holds_message_syntax_of_the_frontend(language):
     for entry in TRANSLATIONS[language].values():
         sockets = [*entry["inputs"].values(), *entry["outputs"].values()]

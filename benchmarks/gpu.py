@@ -8,10 +8,13 @@ along in a folder: python scripts/gpu_kit.py.
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from on_gpu import programme, run
 from shared import kit, launch
+
+BEGIN = time.monotonic()
 
 
 def arguments():
@@ -44,7 +47,8 @@ def main():
         if options.part == "passes":
             kit.load_dynamic_vram()
         device = launch.start(options)
-        run.run_part(options.part, options.seconds, options.output, device, options.quick or device == "cpu")
+        left = options.seconds - (time.monotonic() - BEGIN)
+        run.run_part(options.part, left, options.output, device, options.quick or device == "cpu")
         return
     with tempfile.TemporaryDirectory() as unpacked:
         if options.here and options.kit.is_dir():

@@ -61,7 +61,7 @@ def main():
     if KIT.exists():
         shutil.rmtree(KIT)
     gather_comfyui(Path(os.environ["COMFYUI_PATH"]), KIT / "ComfyUI")
-    gather_wheels(options.python, KIT / "wheels")
+    gather_wheels(options.python, KIT / "wheels", pinned_by(KIT / "ComfyUI"))
     size = sum(path.stat().st_size for path in KIT.rglob("*") if path.is_file())
     print(f"{KIT}: {size / 1e6:.1f} MB")
     if size > MOST_BYTES:
@@ -82,7 +82,13 @@ def gather_comfyui(tree: Path, destination: Path):
         (destination / name).mkdir(exist_ok=True)
 
 
-def gather_wheels(python: str, destination: Path):
+def pinned_by(tree: Path) -> dict[str, str]:
+    """What ComfyUI requires in one version only, by name."""
+    lines = (tree / "requirements.txt").read_text("utf-8").split()
+    return {line.partition("==")[0]: line for line in lines if "==" in line}
+
+
+def gather_wheels(python: str, destination: Path, pinned: dict[str, str]):
     """Download wheels for Linux on x86-64 and that version of Python, and take large binaries out of them."""
     destination.mkdir(parents=True)
     platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
@@ -97,7 +103,8 @@ def gather_wheels(python: str, destination: Path):
         "-d",
         destination,
     ]
-    command += ["--python-version", python, "--implementation", "cp", *platforms, *PACKAGES]
+    command += ["--python-version", python, "--implementation", "cp", *platforms]
+    command += [pinned.get(name, name) for name in PACKAGES]
     subprocess.run([str(part) for part in command], check=True)
     for wheel in destination.glob("*.whl"):
         if any(is_left_out(entry) for entry in zipfile.ZipFile(wheel).infolist()):

@@ -4,13 +4,12 @@ import json
 import sys
 import zipfile
 
+import gpu_kit
 import pytest
 from on_gpu import programme, records, run
 from on_gpu.programme import Part
 from on_gpu.records import FAILED, LOST, MEASURED, NO_TIME, NOT_HERE, OK
 from shared import kit
-
-import gpu_kit
 
 PARTS = [part.name for part in programme.PARTS]
 

@@ -117,6 +117,12 @@ class OutputFiles:
         """The finished weights that `keep` wrote, if there are some."""
         return next((path for path in self._shelters() if self._holds(path, self._steps, finite=True)), None)
 
+    def drop_kept(self):
+        """Remove what `keep` wrote: the finished weights are in their folder now."""
+        for path in self._shelters():
+            if self._holds(path, self._steps, finite=True):
+                path.unlink(missing_ok=True)
+
     def _shelters(self) -> Iterator[Path]:
         name = f"styo_{self._fingerprint}_{self._steps}{SUFFIX}"
         return (folder / name for folder in (self.state.parent, Path(tempfile.gettempdir())))

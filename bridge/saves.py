@@ -62,6 +62,7 @@ class Saves:
         except OSError as error:
             self._keep_elsewhere(result, error.strerror)
         self._files.remove_state()
+        self._files.drop_kept()
         return result
 
     def _keep_elsewhere(self, result: Result, reason: str):
@@ -123,13 +124,14 @@ def recall(files: OutputFiles) -> Result | None:
     """What this very training ended in, if it is finished; weights that had found no room are moved to their folder."""
     if path := files.finished():
         logging.info("StyO: this training is already finished: using %s.", path)
-        return Result.read(path)
+        result = Result.read(path)
+        files.drop_kept()
+        return result
     if (kept := files.kept()) is None:
         return None
     result = Result.read(kept)
     try:
-        logging.info("StyO: this training is already finished: moved %s to %s.", kept, files.write(result))
-        kept.unlink()
+        path = files.write(result)
     except OSError as error:
         logging.warning(
             "StyO: the finished weights are used from %s: %s still cannot be written to (%s).",
@@ -137,4 +139,7 @@ def recall(files: OutputFiles) -> Result | None:
             files.folder,
             error.strerror,
         )
+        return result
+    logging.info("StyO: this training is already finished: moved %s to %s.", kept, path)
+    files.drop_kept()
     return result

@@ -111,24 +111,24 @@ class Soak:
         ]
 
     def round(self):
-        """One training under several events in a row, and then to its end; returns what happened."""
+        """One training under several events in a row, which are printed, and then to its end."""
         name = self.random.choice(list(KINDS))
+        print(f"{name}:", end=" ", flush=True)
         changes = {**KINDS[name], "steps": STEPS, "seed": self.random.randrange(10**6)}
         expected = run_inputs(inputs(**changes, filename_prefix="expected/idl"))
-        happened = []
         for _ in range(self.random.randrange(1, 5)):
             processes = []
             for _ in range(self.random.choice((1, 1, 2))):
                 event, arrange = self.random.choice(self.events())
-                happened.append(event)
+                print(event, end=", ", flush=True)
                 process = FORK.Process(target=_run, args=(changes, arrange))
                 process.start()
                 processes.append(process)
             for process in processes:
                 process.join()
-                assert process.exitcode in (0, -signal.SIGKILL), f"a run ended in {process.exitcode}: {happened}"
+                assert process.exitcode in (0, -signal.SIGKILL), f"a run ended in {process.exitcode}"
             if self.random.random() < 0.2:
-                happened.append(self.damage_a_state())
+                print(self.damage_a_state(), end=", ", flush=True)
             self.require_the_finished()
         *_, weights, loss = run_inputs(inputs(**changes, save_every=SAVE_EVERY, filename_prefix=PREFIX))
         assert same(weights, expected[2]), "other weights than of an uninterrupted training"
@@ -136,7 +136,6 @@ class Soak:
         self.require_the_finished()
         self.require_no_leftovers()
         self.note_the_finished(weights)
-        return f"{name}: {', '.join(happened)}"
 
     def damage_a_state(self):
         """Break what a later run would go on from, if there is such a thing."""
@@ -193,7 +192,9 @@ def soak(folder, seed, seconds):
     try:
         while rounds == 0 or time.monotonic() < end:
             rounds += 1
-            print(f"round {rounds}: {soaking.round()}", flush=True)
+            print(f"round {rounds}:", end=" ")
+            soaking.round()
+            print("as it should be", flush=True)
     finally:
         folder_paths.output_directory, tempfile.tempdir = before
         logging.disable(logging.NOTSET)

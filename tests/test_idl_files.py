@@ -173,6 +173,16 @@ def test_finished_weights_without_room_are_kept_and_picked_up(output, temporary,
     assert files(output, "styo_training/*") == []
 
 
+def test_a_crash_between_the_copy_of_kept_weights_and_their_removal_leaves_nothing_behind(output, temporary):
+    with full_disks(output / "loras/StyO", output / "styo_training"), pytest.raises(RuntimeError):
+        run()
+    (kept,) = temporary.iterdir()
+    shutil.copy(kept, output / "loras/StyO/idl_00001_.safetensors")
+    run()
+    assert files(output) == ["loras/StyO/idl_00001_.safetensors"]
+    assert list(temporary.iterdir()) == []
+
+
 def test_without_room_anywhere_it_says_so_and_goes_on_from_the_last_save(output, temporary):
     expected = uninterrupted(steps=4)
     with cancel_at(2):

@@ -19,7 +19,7 @@ from ..words import CONTENT
 from . import parallel
 from .layout import masks
 
-CHUNK = 96
+CHUNK = 32
 AHEAD = 2
 """Chunks that each worker renders ahead."""
 

@@ -72,8 +72,10 @@ class Server:
         ):
             body = {"prompt": prompt, "client_id": client, "extra_data": extra}
             async with session.post("/prompt", json=body) as reply:
-                if reply.status != 200:
-                    raise WorkflowError(_refusal(await reply.json()))
+                answer = await reply.json()
+                # ComfyUI takes a workflow with wrong nodes as long as some output does not need them.
+                if reply.status != 200 or answer.get("node_errors"):
+                    raise WorkflowError(_refusal(answer))
             run = Run()
             async for event in events:
                 if event.type == aiohttp.WSMsgType.TEXT and _follow(json.loads(event.data), run, progress):
@@ -110,7 +112,7 @@ def _follow(event: dict, run: Run, progress: Progress) -> bool:
 
 def _refusal(answer: dict) -> str:
     """ComfyUI's answer to a workflow it does not take, as one text."""
-    lines = [answer["error"]["message"]]
+    lines = [answer["error"]["message"]] if "error" in answer else []
     for node in answer.get("node_errors", {}).values():
         lines += [f"{node['class_type']}: {error['message']}: {error['details']}" for error in node["errors"]]
     return "\n".join(lines)

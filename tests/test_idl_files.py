@@ -17,7 +17,7 @@ from styo.training.packed_losses import LISTED
 from styo.training.part_file import PartFile, remove_leftovers
 from styo.training.prompts import Prompts
 from styo.training.settings import MAX_STEPS, Settings
-from styo.training.weights import describe, read_training
+from styo.training.weights import Base, describe, read_training
 from test_idl_resume import cancel_at, uninterrupted
 
 FORK = multiprocessing.get_context("fork")
@@ -51,7 +51,8 @@ def temporary(tmp_path, monkeypatch):
 @pytest.mark.parametrize("steps", [1, LISTED, LISTED + 1, 48_000, MAX_STEPS])
 def test_the_losses_of_any_training_are_read_back(tmp_path, steps):
     losses = (torch.rand(steps, generator=torch.Generator().manual_seed(0)) * 1e-5).tolist()
-    metadata = describe(Prompts(), Settings(steps=steps), losses, {}, "f" * 64, "model.safetensors")
+    base = Base("model.safetensors", "stable-diffusion-v1", "epsilon")
+    metadata = describe(Prompts(), Settings(steps=steps), losses, {}, "f" * 64, base)
     path = tmp_path / "weights.safetensors"
     safetensors_file.write(path, {"x": torch.zeros(1)}, metadata)
     assert read_training(safetensors_file.read_metadata(path))["losses"] == losses

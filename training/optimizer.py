@@ -161,7 +161,7 @@ class BackwardOptimizer:
         for key, parameter in group.items():
             shapes = self._rule.moments(tuple(parameter.shape))
             # Nothing is remembered of a parameter none of whose gradients has been finite yet.
-            stepped = any(f"{moment}.{key}" in tensors for moment in shapes)
+            stepped = f"step.{key}" in tensors
             found.append({moment: tensors[f"{moment}.{key}"] for moment in (*shapes, "step")} if stepped else {})
             fits = not stepped or all(found[-1][moment].shape == shape for moment, shape in shapes.items())
             if not fits or tensors[f"parameter.{key}"].numel() != parameter.numel():

@@ -20,11 +20,12 @@ from styo.demo import held_out, words
 from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
 from styo.demo.portraits import FAMILIES, Content, Identity, Style, features, render
 from styo.demo.pretraining import denoiser, fit, layout, make, optimizers, pictures
+from styo.demo.pretraining.autoencoder import CROPS, SIDE, cropped
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
 from styo.demo.pretraining.first_attention import attend_to_identifiers
 from styo.demo.pretraining.layout import PARTS
 from styo.demo.pretraining.text_encoder import BATCH, TextEncoder, initialize
-from styo.demo.shapes import CLIP, LATENT_SCALE, UNET
+from styo.demo.shapes import CLIP, LATENT_SCALE, LATENT_SIDE, RESOLUTION, UNET
 from styo.demo.weights import PATH, Weights
 from styo.styo_attention.columns import split_heads
 from styo.training.prompts import Prompts
@@ -172,6 +173,18 @@ def test_the_thin_autoencoder_is_comfyuis_taesd():
         torch.testing.assert_close(back.encode(picture.movedim(-1, 1)), z, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(back.decode(z).clamp(0, 1).movedim(1, -1), expected, rtol=1e-4, atol=1e-4)
     assert float(z.std()) > 0.1 and float(expected.std()) > 0.01, "the test would not notice two black boxes"
+
+
+def test_pieces_of_pictures_keep_what_counts_in_them():
+    """The VAE's training cuts picture and counts at the same place, and every place occurs."""
+    counts = torch.rand(50, 1, LATENT_SIDE, LATENT_SIDE)
+    scale = RESOLUTION // LATENT_SIDE
+    pictures = counts.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    cut, counted = cropped(pictures.expand(-1, 3, -1, -1), counts, torch.Generator().manual_seed(0))
+    assert cut.shape == (50 * CROPS, 3, SIDE * scale, SIDE * scale)
+    torch.testing.assert_close(cut, counted.expand_as(cut), rtol=0, atol=0)
+    corners = [((counts == piece[:, :1, :1]).nonzero()[0, 2:]).tolist() for piece in counted]
+    assert {top for top, _ in corners} == {left for _, left in corners} == set(range(LATENT_SIDE - SIDE + 1))
 
 
 @pytest.fixture

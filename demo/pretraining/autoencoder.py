@@ -17,6 +17,8 @@ BATCH, ACCELERATED_BATCH = 4, 64
 LEARNING_RATE = 2e-3
 LATENT_NOISE = 0.05
 """Spread of the noise added to latents in training, against an encoder that hides detail in tiny differences."""
+CROPS, SIDE = 2, 8
+"""Pieces that are cut from each picture, and their size in latent positions: most of a face, for less than it all."""
 FEATURES_COUNT = 3.0
 """How much more an error counts where eyes and mouth are: a twentieth of a picture, and what is looked at."""
 
@@ -37,16 +39,28 @@ def train_autoencoder(
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
         portraits = stream.at(step * batch, batch)
-        x = to_input(portraits.pictures, device)
+        eyes, mouth = (portraits.masks[:, [PARTS.index(part)]] for part in ("eyes", "mouth"))
+        pictures, counts = cropped(portraits.pictures, 1 + FEATURES_COUNT * torch.maximum(eyes, mouth), generator)
+        x = to_input(pictures, device)
         with autocast(x.device, precision(device)):
             z = encode(x)
             y = decode(z + LATENT_NOISE * torch.randn(z.shape, generator=generator).to(device))
-        eyes, mouth = (portraits.masks[:, [PARTS.index(part)]] for part in ("eyes", "mouth"))
-        counts = 1 + FEATURES_COUNT * torch.maximum(eyes, mouth).to(device)
-        return picture_loss(y.float(), x, torch.nn.functional.interpolate(counts, x.shape[-2:]))
+        return picture_loss(y.float(), x, counts.to(device))
 
     steps = -(-pictures // (batch * parallel.processes()))
     return fit(autoencoder, loss_of, steps, LEARNING_RATE, state, report).float()
+
+
+def cropped(pictures: torch.Tensor, counts: torch.Tensor, generator: torch.Generator):
+    """CROPS pieces of each of ``pictures`` [N, C, H, W] and of ``counts`` [N, 1, h, w], both [CROPS * N, ., s, s]."""
+    scale = pictures.shape[-1] // counts.shape[-1]
+    found = []
+    for n in range(len(pictures)):
+        for top, left in torch.randint(counts.shape[-1] - SIDE + 1, (CROPS, 2), generator=generator).tolist():
+            rows, columns = slice(scale * top, scale * (top + SIDE)), slice(scale * left, scale * (left + SIDE))
+            counted = counts[n, :, top : top + SIDE, left : left + SIDE].repeat_interleave(scale, 1)
+            found.append((pictures[n, :, rows, columns], counted.repeat_interleave(scale, 2)))
+    return tuple(map(torch.stack, zip(*found, strict=True)))
 
 
 def picture_loss(y: torch.Tensor, x: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ..training import safetensors_file
+from ..training import resume, safetensors_file
 from ..training.part_file import remove_leftovers
 from ..training.weights import NotStyO, read_training
 from .result import Result
@@ -117,8 +117,7 @@ class OutputFiles:
         """The finished weights that `keep` wrote, if there are some."""
         return next((path for path in self._shelters() if self._holds(path, self._steps, finite=True)), None)
 
-    def drop_kept(self):
-        """Remove what `keep` wrote: the finished weights are in their folder now."""
+    def _drop_kept(self):
         for path in self._shelters():
             if self._holds(path, self._steps, finite=True):
                 path.unlink(missing_ok=True)
@@ -145,9 +144,14 @@ class OutputFiles:
                     "adafactor or method lora."
                 )
 
-    def remove_state(self):
-        """Drop the state of a training that is finished."""
-        self.state.unlink(missing_ok=True)
+    def drop_superseded(self):
+        """Remove what the finished weights in their folder leave no use for: copies elsewhere, and the state."""
+        self._drop_kept()
+        self.drop_state()
+
+    def drop_state(self):
+        """Remove the state, unless it is one of a longer training."""
+        resume.drop_state(self.state, self._steps)
 
     def _is_listed(self) -> bool:
         folder = self.folder.resolve()

@@ -61,8 +61,7 @@ class Saves:
             self._note(self._files.write(result))
         except OSError as error:
             self._keep_elsewhere(result, error.strerror)
-        self._files.remove_state()
-        self._files.drop_kept()
+        self._files.drop_superseded()
         return result
 
     def _keep_elsewhere(self, result: Result, reason: str):
@@ -72,7 +71,7 @@ class Saves:
                 f"The finished weights could not be written to {folder} ({reason}), nor anywhere else: free some space "
                 "and run again, which goes on from the last save."
             )
-        self._files.remove_state()
+        self._files.drop_state()
         raise RuntimeError(
             f"The finished weights could not be written to {folder} ({reason}) and are kept as {path}: free some "
             "space, or choose another filename_prefix, and run again, which takes them from there."
@@ -93,7 +92,7 @@ class Saves:
         self._training.history.settle()
         step = self._training.history.step
         if resumable:
-            resume.save_state(self._files.state, self._training)
+            resume.save_state(self._files.state, self._training, self._inputs.settings.steps)
             self.resumable_at = step
         elif path := self._files.diverged(step):
             self.path = path
@@ -125,7 +124,7 @@ def recall(files: OutputFiles) -> Result | None:
     if path := files.finished():
         logging.info("StyO: this training is already finished: using %s.", path)
         result = Result.read(path)
-        files.drop_kept()
+        files.drop_superseded()
         return result
     if (kept := files.kept()) is None:
         return None
@@ -139,7 +138,8 @@ def recall(files: OutputFiles) -> Result | None:
             files.folder,
             error.strerror,
         )
+        files.drop_state()
         return result
     logging.info("StyO: this training is already finished: moved %s to %s.", kept, path)
-    files.drop_kept()
+    files.drop_superseded()
     return result

@@ -184,6 +184,49 @@ def test_a_crash_between_the_copy_of_kept_weights_and_their_removal_leaves_nothi
     assert list(temporary.iterdir()) == []
 
 
+@contextlib.contextmanager
+def crash_after_the_finished_weights():
+    """The process dies between the finished weights' move to their name and all that comes after it."""
+
+    def die(_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output_files.OutputFiles, "drop_superseded", die)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def test_a_crash_between_the_finished_weights_and_the_removal_of_their_state_leaves_nothing_behind(output):
+    with crash_after_the_finished_weights():
+        run(save_every=1)
+    assert len(files(output, "styo_training/*")) == 1
+    assert same(run(save_every=1)[2], uninterrupted()[0])
+    assert files(output, "styo_training/*") == []
+
+
+def test_a_finished_training_leaves_a_longer_ones_state_alone(output, caplog):
+    """Also the state of a longer one that was stopped before as many steps."""
+    run(steps=3)
+    with cancel_at(2):
+        run(steps=4)
+    run(steps=3)
+    with caplog.at_level(logging.INFO):
+        weights = run(steps=4)[2]
+    assert "going on from step 2" in caplog.text
+    assert same(weights, uninterrupted(steps=4)[0])
+    assert files(output, "styo_training/*") == []
+
+
+def test_a_damaged_state_beside_finished_weights_is_moved_aside(output):
+    with crash_after_the_finished_weights():
+        run(save_every=1)
+    (state,) = (output / "styo_training").iterdir()
+    state.write_bytes(state.read_bytes()[:100])
+    run(save_every=1)
+    assert files(output, "styo_training/*") == [f"styo_training/{state.stem}.damaged"]
+
+
 def test_without_room_anywhere_it_says_so_and_goes_on_from_the_last_save(output, temporary):
     expected = uninterrupted(steps=4)
     with cancel_at(2):

@@ -15,6 +15,7 @@ from .loop import Training
 
 SAMPLES_PER_TENSOR = 64
 STATE_FORMAT = {"styo.state": "1"}
+GOAL = "styo.steps"
 GENERATOR, LOSSES, TERMS = "generator", "losses", "terms"
 
 
@@ -46,13 +47,13 @@ class Fingerprint:
         return self._digest.hexdigest()
 
 
-def save_state(path: Path, training: Training):
-    """Replace the state at ``path`` in one move."""
+def save_state(path: Path, training: Training, steps: int):
+    """Replace the state at ``path`` of a training of ``steps`` steps in one move."""
     tensors = training.optimizer.state()
     tensors[GENERATOR] = training.learner.generator.get_state()
     tensors[LOSSES] = training.history.known()
     tensors[TERMS] = training.history.known_terms()
-    safetensors_file.write(path, tensors, STATE_FORMAT)
+    safetensors_file.write(path, tensors, {**STATE_FORMAT, GOAL: str(steps)})
 
 
 def load_state(path: Path, training: Training, steps: int):
@@ -64,8 +65,7 @@ def load_state(path: Path, training: Training, steps: int):
         return
     try:
         tensors, metadata = safetensors_file.read(path)
-        if metadata != STATE_FORMAT:
-            raise KeyError("styo.state")
+        _require_format(metadata)
         losses = tensors[LOSSES]
         if len(losses) > steps:
             raise StateIsFurther(
@@ -77,11 +77,39 @@ def load_state(path: Path, training: Training, steps: int):
         training.optimizer.load_state(tensors)
         training.history.restore(losses, tensors.get(TERMS))
     except (safetensors_file.DamagedFile, KeyError, RuntimeError, TypeError) as error:
-        aside = path.with_suffix(".damaged")
-        path.replace(aside)
-        logging.warning(
-            "StyO: the saved state cannot be used (%s); it is now %s, and training starts over.", error, aside
-        )
+        _move_aside(path, error)
+        logging.warning("StyO: training starts over.")
         return
     training.learner.generator.set_state(generator_state)
     logging.info("StyO: going on from step %d, saved in %s.", len(losses), path)
+
+
+def drop_state(path: Path, steps: int):
+    """Remove the state at ``path``, if there is one, now that weights after ``steps`` steps are finished.
+
+    The state of a longer training stays, as does one of an earlier version, which does not tell its length.
+    """
+    try:
+        metadata = safetensors_file.read_metadata(path)
+        _require_format(metadata)
+        done_with = int(metadata.get(GOAL, steps + 1)) <= steps
+    except FileNotFoundError:
+        return
+    except (safetensors_file.DamagedFile, KeyError, ValueError) as error:
+        _move_aside(path, error)
+        return
+    if done_with:
+        path.unlink(missing_ok=True)
+    else:
+        logging.info("StyO: %s stays, for a training of more steps to go on from.", path)
+
+
+def _require_format(metadata: dict[str, str]):
+    if not metadata.items() >= STATE_FORMAT.items():
+        raise KeyError("styo.state")
+
+
+def _move_aside(path: Path, error: Exception):
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    logging.warning("StyO: the saved state cannot be used (%s); it is now %s.", error, aside)

@@ -7,7 +7,9 @@ with random weights. Nothing is downloaded.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -104,6 +106,11 @@ def training(graph: dict, size: int, steps: int) -> dict:
             resolution=size,
             precision="fp32",
             preview_every=0,
+            train_text_encoder=False,
+            rank=16,
+            gradient_checkpointing=True,
+            save_every=0,
+            optimizer="adam",
         ),
         "losses": _node("PreviewAny", source=["train", 3]),
     }
@@ -113,7 +120,17 @@ def _node(kind: str, **inputs) -> dict:
     return {"class_type": kind, "inputs": inputs}
 
 
+def _put_comfyui_on_the_path():
+    """The checkpoint is written by ComfyUI's own code, which needs no GPU for it."""
+    sys.path.insert(0, os.environ["COMFYUI_PATH"])
+    import comfy.options  # noqa: F401  (argument parsing stays off: the options are not ComfyUI's)
+    from comfy.cli_args import args
+
+    args.cpu = True
+
+
 def main(options: argparse.Namespace):
+    _put_comfyui_on_the_path()
     import comfy_server
     import sample_pictures
     import sdxl_checkpoint

@@ -20,12 +20,9 @@ NODES = {
 }
 
 # There is no file for English: without one the page shows the schemas' own text, which a file would only repeat.
-LANGUAGES = ("ja", "ko", "zh", "zh-TW")
-"""The languages of the help pages."""
-LOCALES = (*LANGUAGES, "es", "fr", "ru")
-"""The languages of what a node itself says; the help pages of the last ones are English."""
+LANGUAGES = ("es", "fr", "ja", "ko", "ru", "zh", "zh-TW")
 TRANSLATIONS = {
-    language: json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text("utf-8")) for language in LOCALES
+    language: json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text("utf-8")) for language in LANGUAGES
 }
 PAGES = [(node_id, language) for node_id in NODES for language in (None, *LANGUAGES)]
 
@@ -103,10 +100,10 @@ def test_the_help_page_of_the_prompt_builder_shows_its_prompts(language):
 
 
 def test_there_are_translations_for_these_languages_only():
-    assert {path.name for path in (ROOT / "locales").iterdir()} == set(LOCALES)
+    assert {path.name for path in (ROOT / "locales").iterdir()} == set(LANGUAGES)
 
 
-@pytest.mark.parametrize("language", LOCALES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_translation_has_every_node_input_and_output_and_no_other(language):
     assert list(TRANSLATIONS[language]) == list(NODES)
     for node_id, schema in NODES.items():
@@ -121,7 +118,7 @@ def test_a_translation_has_every_node_input_and_output_and_no_other(language):
                 assert entry[part][key]["tooltip"] not in english
 
 
-@pytest.mark.parametrize("language", LOCALES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_no_translation_holds_message_syntax_of_the_frontend(language):
     for entry in TRANSLATIONS[language].values():
         sockets = [*entry["inputs"].values(), *entry["outputs"].values()]

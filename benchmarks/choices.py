@@ -2,17 +2,11 @@
 
 from shared import launch
 
-
-def arguments():
+if __name__ == "__main__":
     parser = launch.options(__doc__)
     parser.add_argument("--only", choices=["columns", "batch", "training", "states"], help="one of the questions")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    options = arguments()
-    launch.enter(options.here)
-    device = launch.start(options)
+    options = parser.parse_args()
+    device = launch.begin(options)
     from tried.rows import measure_choices
 
     measure_choices(options, device)

@@ -2,17 +2,11 @@
 
 from shared import launch
 
-
-def arguments():
+if __name__ == "__main__":
     parser = launch.options(__doc__)
     parser.add_argument("--starts", type=int, default=5, help="starts of ComfyUI to take the median of")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    options = arguments()
-    launch.enter(options.here)
-    device = launch.start(options)
+    options = parser.parse_args()
+    device = launch.begin(options)
     from start_up.rows import measure_imports
 
     measure_imports(options, device)

@@ -8,8 +8,7 @@ import os
 
 from shared import launch
 
-
-def arguments():
+if __name__ == "__main__":
     parser = launch.common_options(__doc__)
     parser.add_argument("--tuning", action="store_true", help="on the set that settings are chosen on")
     help_ = "the first so many of the thirty triples only"
@@ -22,13 +21,7 @@ def arguments():
     options = parser.parse_args()
     if options.triples == 1:
         parser.error("one triple has no interval")
-    return options
-
-
-if __name__ == "__main__":
-    options = arguments()
-    launch.enter(options.here, peer=None)
-    device = launch.start(options)
+    device = launch.begin(options, peer=None)
     from portrait_quality.bench import measure_portraits
 
     measure_portraits(options, device)

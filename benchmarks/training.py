@@ -6,17 +6,11 @@ On a CPU: a 320-channel mini of it at 128 px, fp32 and bf16, and a few steps end
 
 from shared import launch
 
-
-def arguments():
+if __name__ == "__main__":
     parser = launch.options(__doc__)
     parser.add_argument("--steps", type=int, help="steps of the end-to-end run; 400 on a GPU")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    options = arguments()
-    launch.enter(options.here)
-    device = launch.start(options)
+    options = parser.parse_args()
+    device = launch.begin(options)
     from training_cost.rows import measure_training
 
     measure_training(options, device)

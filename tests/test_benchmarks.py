@@ -6,10 +6,12 @@ import types
 import pytest
 import readme
 import torch
-from shared import measure, report
-from shared.measure import LiveBytes, Meter, Ratio, interval
+from shared import bench, measure
+from shared.intervals import median_interval
+from shared.measure import LiveBytes, Meter, Ratio
 from shared.tables import markdown, megabytes, verdict
 from start_up import rows as import_rows
+from styo.training.settings import Settings
 from training_cost import counted_memory
 from training_cost.phases import REST, Phases
 
@@ -96,14 +98,14 @@ def test_measuring_stops_when_its_time_is_over(clock):
 
 
 def test_the_interval_holds_the_middle_of_the_samples():
-    low, high = interval([float(value) for value in range(101)])
+    low, high = median_interval([float(value) for value in range(101)])
     assert 30 < low < 50 < high < 70
-    assert interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
+    assert median_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
 
 
 def test_a_verdict_says_when_it_is_unsure():
     def row(median, low, high):
-        return report.row("ours", "peer", Ratio(1, 1, median, low, high, 6), 1.02)["verdict"]
+        return bench.row("ours", "peer", Ratio(1, 1, median, low, high, 6), 1.02)["verdict"]
 
     assert row(1.00, 0.995, 1.005) == "met"
     assert row(1.04, 1.035, 1.045) == "missed by 0.02"
@@ -173,7 +175,7 @@ def rows(name):
 
 def test_full_training_needs_the_memory_that_was_counted():
     """Weights and two moments in float32, and far less than as much again for gradients and everything else."""
-    counted = counted_memory.ours("full", torch.bfloat16, checkpointing=True)
+    counted = counted_memory.ours(Settings("full", precision="bf16", resolution=512))
     assert 3 * SD15_BYTES < counted < 3.3 * SD15_BYTES
     (table,) = tables_titled("training-cpu", "counted")
     assert table[1][:3] == ["full", "bf16", megabytes(counted)]

@@ -11,7 +11,6 @@ from portrait_quality import metrics, reading, tables
 from portrait_quality.attention import face
 from portrait_quality.causal import moved_towards
 from portrait_quality.colour_transfer import transfer_colours
-from portrait_quality.intervals import mean_and_interval
 from portrait_quality.recipe import RECIPE
 from portrait_quality.rows import COMPONENTS, FULL_ROW, MAIN, MEASURES, PASSES, SETTINGS, Row
 from portrait_quality.runs import Run, made_with
@@ -29,6 +28,7 @@ from portrait_quality.trainings import (
 from portrait_quality.triples import TRIPLES, tasks
 from scipy import stats
 from shared import launch
+from shared.intervals import mean_and_interval
 from skimage.color import rgb2lab
 from styo.demo import weights
 from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, TUNING_FAMILIES, TUNING_SEED, identity, stranger

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from shared.sd15 import Conditionings
+from shared.models import Conditionings
 from styo.bridge.capture import maps_of
 from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject, StyOSourceAttention
 
 import nodes
 
-from . import dense_hook
+from .dense_hook import hooked
 
 SEED = 5
 
@@ -80,35 +80,19 @@ class ComfyPasses:
 
     def dense_both(self) -> torch.Tensor:
         """Both passes by a hook that forms every map and keeps it; the latent, scaled as the UNet sees it."""
-        maps: dense_hook.Maps = {}
-        self._sample(dense_hook.keep(self.model, maps), self.conditionings.source)
-        model = dense_hook.replace(self.model, maps, self.conditionings.columns)
-        return self.model.model.process_latent_in(self._sample(model, self.conditionings.stylized)["samples"])
+        maps: dict[tuple, torch.Tensor] = {}
+        columns = list(self.conditionings.columns)
 
-    def stored(self) -> tuple[int, int]:
-        """Bytes the pack stores, and positions x heads x columns x evaluations x bytes a value."""
-        maps = maps_of(self.capture())
-        tensors = maps.tensors
-        positions = sum(positions_of_layers(self.model, self.sampling))
-        value = tensors[0].element_size()
-        heads = self.model.model.model_config.unet_config["num_heads"]
-        columns = len(self.conditionings.columns)
-        return maps.nbytes, self.sampling.batch * positions * heads * columns * self.sampling.steps * value
+        def keep(place: tuple, conditional: torch.Tensor):
+            maps[place] = conditional.clone()
 
+        def replace(place: tuple, conditional: torch.Tensor):
+            conditional[..., columns] = maps[place][..., columns]
 
-def positions_of_layers(model, sampling: Sampling) -> list[int]:
-    """Query positions N of every cross-attention layer of the UNet, from its description."""
-    config = model.model.model_config.unet_config
-    levels = len(config["channel_mult"])
+        self._sample(hooked(self.model, keep), self.conditionings.source)
+        latent = self._sample(hooked(self.model, replace), self.conditionings.stylized)
+        return self.model.model.process_latent_in(latent["samples"])
 
-    def positions(level: int) -> int:
-        height, width = sampling.height, sampling.width
-        for _ in range(level):
-            height, width = -(-height // 2), -(-width // 2)
-        return height * width
-
-    down = [level for level in range(levels) for _ in range(config["num_res_blocks"][level])]
-    up = [level for level in range(levels) for _ in range(config["num_res_blocks"][level] + 1)]
-    layers = list(zip(down, config["transformer_depth"], strict=True))
-    layers += zip(up, config["transformer_depth_output"], strict=True)
-    return [positions(level) for level, depth in layers if depth] + [positions(levels - 1)]
+    def stored_bytes(self) -> int:
+        """What the pack stores of a source pass."""
+        return maps_of(self.capture()).nbytes

@@ -7,13 +7,14 @@ are the conditional cross-attention maps of every layer and step, which is what 
 
 from __future__ import annotations
 
+import collections
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0
-from shared.sd15 import Conditionings
+from shared.models import Conditionings
 
 from .comfy_passes import Sampling
 
@@ -23,7 +24,7 @@ MOST_SUMMED_POSITIONS = 32**2
 class MapProcessor:
     """An attention processor that forms the softmax map [B * heads, N, T] and shows its conditional half to ``see``."""
 
-    def __init__(self, see: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(self, see: Callable[[torch.Tensor], None]):
         self._see = see
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
@@ -32,8 +33,7 @@ class MapProcessor:
         key = attn.head_to_batch_dim(attn.to_k(context))
         value = attn.head_to_batch_dim(attn.to_v(context))
         maps = attn.get_attention_scores(query, key, attention_mask)
-        half = maps.shape[0] // 2
-        maps[half:] = self._see(maps[half:])
+        self._see(maps[maps.shape[0] // 2 :])
         return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(torch.bmm(maps, value))))
 
 
@@ -41,30 +41,19 @@ class P2PPasses:
     """Both passes of StyO by Prompt-to-Prompt; not ``as_published``, self attention is torch's, nothing summed."""
 
     def __init__(
-        self,
-        unet: UNet2DConditionModel,
-        conditionings: Conditionings,
-        sampling: Sampling,
-        as_published: bool,
-        device: str,
+        self, unet: UNet2DConditionModel, conditionings: Conditionings, sampling: Sampling, as_published: bool
     ):
         self.unet, self.conditionings, self.sampling = unet, conditionings, sampling
-        self.as_published, self.device = as_published, device
-        self.scheduler = DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=True,
-            steps_offset=1,
-        )
+        self.as_published = as_published
+        betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+        self.scheduler = DDIMScheduler(**betas, clip_sample=False, set_alpha_to_one=True, steps_offset=1)
         self.scheduler.set_timesteps(sampling.steps)
         self.stored_bytes = 0
 
     @torch.no_grad()
     def _sample(self, positive: list) -> torch.Tensor:
         """The latent of a DDIM loop with classifier-free guidance in one batch of 2, scaled as the UNet sees it."""
-        batch, device, dtype = self.sampling.batch, self.device, self.unet.dtype
+        batch, device, dtype = self.sampling.batch, self.unet.device, self.unet.dtype
         embeddings = [c[0][0].expand(batch, -1, -1) for c in (self.conditionings.negative, positive)]
         context = torch.cat(embeddings).to(device, dtype)
         start = self.scheduler.alphas_cumprod[self.scheduler.timesteps[0]]
@@ -82,39 +71,33 @@ class P2PPasses:
 
     def both(self) -> torch.Tensor:
         """The source pass, which stores, and the stylization pass, which replaces."""
-        store: dict[str, list[torch.Tensor]] = {}
-        self._observe(lambda layer, maps: _keep(store.setdefault(layer, []), maps))
+        store: dict[str, list[torch.Tensor]] = collections.defaultdict(list)
+        columns = list(self.conditionings.columns)
+
+        def keep(layer: str, maps: torch.Tensor):
+            store[layer].append(maps.clone())
+
+        def overwrite(layer: str, maps: torch.Tensor):
+            maps[:, :, columns] = store[layer].pop(0)[:, :, columns]
+
+        self._observe(keep)
         self._sample(self.conditionings.source)
         self.stored_bytes = sum(maps.nbytes for layer in store.values() for maps in layer)
-        columns = list(self.conditionings.columns)
-        self._observe(lambda layer, maps: _overwrite(maps, store[layer].pop(0), columns))
+        self._observe(overwrite)
         return self._sample(self.conditionings.stylized)
 
-    def _observe(self, see: Callable[[str, torch.Tensor], torch.Tensor]):
+    def _observe(self, see: Callable[[str, torch.Tensor], None]):
         """Give every cross-attention layer, as published every layer, a processor that shows its maps."""
         sums: dict[str, torch.Tensor] = {}
-        processors = {}
-        for name in self.unet.attn_processors:
-            if ".attn2." in name or self.as_published:
-                processors[name] = MapProcessor(functools.partial(self._look, see, sums, name))
-            else:
-                processors[name] = AttnProcessor2_0()
-        self.unet.set_attn_processor(processors)
 
-    def _look(self, see, sums: dict[str, torch.Tensor], name: str, maps: torch.Tensor) -> torch.Tensor:
-        if self.as_published and maps.shape[1] <= MOST_SUMMED_POSITIONS:
-            if name in sums:
-                sums[name] += maps
-            else:
-                sums[name] = maps
-        return see(name, maps) if ".attn2." in name else maps
+        def look(layer: str, maps: torch.Tensor):
+            if self.as_published and maps.shape[1] <= MOST_SUMMED_POSITIONS:
+                sums[layer] = sums[layer].add_(maps) if layer in sums else maps
+            if ".attn2." in layer:
+                see(layer, maps)
 
+        def processor(layer: str):
+            seen = self.as_published or ".attn2." in layer
+            return MapProcessor(functools.partial(look, layer)) if seen else AttnProcessor2_0()
 
-def _keep(store: list[torch.Tensor], maps: torch.Tensor) -> torch.Tensor:
-    store.append(maps.clone())
-    return maps
-
-
-def _overwrite(maps: torch.Tensor, source: torch.Tensor, columns: Sequence[int]) -> torch.Tensor:
-    maps[:, :, columns] = source[:, :, columns]
-    return maps
+        self.unet.set_attn_processor({layer: processor(layer) for layer in self.unet.attn_processors})

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import functools
-import gc
 from collections.abc import Iterator
 
-from shared.measure import Meter
-from training_cost.rows import Bench, Case
+from training_cost.rows import Bench
 from tried import rows, training
 
 from .records import Check, Place
@@ -30,28 +28,23 @@ ON_A_GPU = (
 
 def checks(place: Place) -> Iterator[Check]:
     """Ways to train, then ways to read and replace columns."""
-    options = argparse.Namespace(
-        quick=place.toy, cpu_time=False, repeats=8, seconds=2 if place.toy else SECONDS, only=None
-    )
-    meter, bench = Meter(place.device), Bench(options, place.device)
+    options = argparse.Namespace(quick=place.toy, cpu_time=False, repeats=8, seconds=2 if place.toy else SECONDS)
+    bench = Bench(options, place.device)
+    make = functools.partial(bench.ours, bench.settings("full", "bf16"))
     for name in ("loss read back at once",) if place.toy else ON_A_GPU:
-        yield name, functools.partial(_trained, bench, meter, name)
+        change = functools.partial(training.Changed, name, make)
+        yield name, functools.partial(_figures, functools.partial(bench.against, name, "kept", change, make))
     for question in (rows.replacing, rows.reading):
-        for what, ratio in question(options, meter):
-            yield what, functools.partial(_figures, ratio)
-
-
-def _trained(bench: Bench, meter: Meter, name: str) -> dict:
-    case, steps = Case("full", "bf16", False), bench.steps_a_run
-    other = training.Changed(name, bench.model, bench.settings(case), bench.device)
-    works = [functools.partial(each.steps, steps) for each in (other, bench.ours(case))]
-    figures = _figures(functools.partial(rows.compared, bench.options, meter, *works))
-    del other, works
-    gc.collect()
-    return figures
+        for what, row in question(bench):
+            yield what, functools.partial(_figures, row)
 
 
 def _figures(measure) -> dict:
-    ratio = measure()
-    interval = f"{ratio.low:.3f} .. {ratio.high:.3f} ({ratio.pairs})"
-    return {"of what is kept": ratio.median, "interval": interval, "seconds": ratio.ours, "kept": ratio.peer}
+    row = measure()
+    interval = "{:.3f} .. {:.3f} ({})".format(*row["interval"], row["pairs"])
+    return {
+        "of what is kept": row["ratio"],
+        "interval": interval,
+        "seconds": row["ours_seconds"],
+        "kept": row["peer_seconds"],
+    }

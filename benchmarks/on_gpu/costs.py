@@ -57,7 +57,7 @@ def _store(bench: Bench, ours, goal: float) -> dict:
     from shared.peer_unet import to_diffusers
 
     unet = to_diffusers(bench.model.model.diffusion_model, bench.model.model.model_config.unet_config).to(bench.device)
-    published = P2PPasses(unet, bench.conditionings, bench.sampling, as_published=True, device=bench.device)
+    published = P2PPasses(unet, bench.conditionings, bench.sampling, as_published=True)
     agreement = difference(ours, published.both())
     row = _ratio(bench, "both passes", ours.both, published.both, goal, STORE)
     return {**row, "relative difference of the results": agreement}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 import torch
-from shared import sd15
+from shared import models
 from shared.measure import Meter
 from styo.bridge.progress import TrainingProgress
 from styo.training.settings import Settings
@@ -59,8 +59,8 @@ class Pace:
 
 def checks(place: Place) -> Iterator[Check]:
     """The cases in the order of what they tell."""
-    shape = sd15.TOY if place.toy else sd15.REAL
-    model = sd15.make_model(shape, torch.float32 if place.device == "cpu" else torch.float16)
+    shape = models.TOY if place.toy else models.SD15
+    model = shape.model(torch.float32 if place.device == "cpu" else torch.float16)
     rates: dict[str, float] = {}
     for method, optimizer, checkpointing in CASES[:3] if place.toy else CASES:
         text = f"{method}, {optimizer}, bf16{', checkpointing' * checkpointing}"

@@ -7,7 +7,7 @@ import gc
 from collections.abc import Iterator
 
 import torch
-from shared import sd15, sdxl
+from shared import models
 from shared.measure import Meter
 from styo.training.settings import Settings
 from training_cost.our_training import OurTraining
@@ -20,8 +20,8 @@ WARM, STEPS = 3, 20
 
 def checks(place: Place) -> Iterator[Check]:
     """The smallest first."""
-    shape = sdxl.TOY if place.toy else sdxl.REAL
-    model = sdxl.make_model(shape, torch.float32 if place.device == "cpu" else torch.float16)
+    shape = models.TOY_SDXL if place.toy else models.SDXL
+    model = shape.model(torch.float32 if place.device == "cpu" else torch.float16)
     for method, optimizer in CASES[:2] if place.toy else CASES:
         yield (
             f"{method}, {optimizer}, bf16, checkpointing",
@@ -29,13 +29,12 @@ def checks(place: Place) -> Iterator[Check]:
         )
 
 
-def _trained(place: Place, shape: sdxl.Shape, model, method: str, optimizer: str) -> dict:
+def _trained(place: Place, shape: models.Unet, model, method: str, optimizer: str) -> dict:
     settings = Settings(method, optimizer=optimizer, resolution=64 if place.toy else 1024)
-    embedding = (1, sd15.TOKENS, shape.context), (1, shape.pooled)
     meter, steps = Meter(place.device), 1 if place.toy else STEPS
     if place.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    training = OurTraining(model, settings, place.device, embedding)
+    training = OurTraining(shape, model, settings, place.device)
     training.steps(1 if place.toy else WARM)
     seconds = meter.seconds(functools.partial(training.steps, steps))
     figures = {"steps": steps, "steps a second": steps / seconds, "400 steps, seconds": 400 * seconds / steps}

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
+from shared.intervals import mean_and_interval
 
-from .intervals import mean_and_interval
 from .rows import FULL_ROW, Row
 from .triples import Task
 

@@ -15,7 +15,7 @@ from styo.demo.portraits.style import PROPORTIONS
 from styo.demo.shapes import RESOLUTION
 from tqdm.auto import trange
 
-from .reading import GROUPS, HUES, Network, Reader, apart, from_outputs, group, to_outputs, truth
+from .reading import GROUPS, HUES, PATH, Network, Reader, apart, from_outputs, group, to_outputs, truth
 
 BATCH = 64
 LEARNING_RATE = 2e-3
@@ -141,10 +141,10 @@ def _validated(blind: Reader, made_from: str) -> tuple[Reader, dict[str, str]]:
     }
 
 
-def make(count: int, epochs: int, path: Path):
-    """Train a reader, say how well it reads, and write it to ``path``."""
+def make(count: int, epochs: int, folder: Path):
+    """Train a reader, say how well it reads, and write it to ``folder``."""
     reader, metadata = train_reader(count, epochs)
     for name, text in metadata.items():
         print(f"{name}: {text}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    reader.save(path, metadata)
+    folder.mkdir(parents=True, exist_ok=True)
+    reader.save(folder / PATH.name, metadata)

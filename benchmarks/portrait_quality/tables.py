@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 
 import numpy as np
+from shared.intervals import mean_and_interval
 
-from .intervals import mean_and_interval
 from .losses import TERMS
 from .rows import FULL_ROW, MEASURES, Row
 from .runs import Run

@@ -17,20 +17,14 @@ RESULTS = ROOT / "benchmarks" / "results"
 PEER = "diffusers"
 
 
-def basic_options(description: str) -> argparse.ArgumentParser:
+def common_options(description: str) -> argparse.ArgumentParser:
     """A command line with what all that is started here shares."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest size and few repeats: does it run at all?")
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
     parser.add_argument("--here", action="store_true", help="use this Python, with the ComfyUI at COMFYUI_PATH")
-    return parser
-
-
-def common_options(description: str) -> argparse.ArgumentParser:
-    """A command line with what all benchmarks share."""
-    parser = basic_options(description)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="where the result goes")
     return parser
 
 
@@ -41,6 +35,12 @@ def options(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=40, help="at most so many pairs of measurements a row")
     parser.add_argument("--seconds", type=int, default=90, help="at most about so long a row")
     return parser
+
+
+def begin(options: argparse.Namespace, peer: str | None = PEER) -> str:
+    """All that comes before the first heavy import; returns the device's type."""
+    enter(options.here, peer)
+    return start(options)
 
 
 def enter(here: bool, peer: str | None = PEER):

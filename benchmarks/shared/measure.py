@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
+from .intervals import median_interval
+
 MIN_TURNS = 3
 
 
@@ -64,7 +63,7 @@ class Meter:
             first, a, b, last = (self.seconds(work) for work in (peer, ours, ours, peer))
             turns.append(((a + b) / 2, (first + last) / 2))
             ratios = [a / b for a, b in turns]
-            median, (low, high) = statistics.median(ratios), interval(ratios)
+            median, (low, high) = statistics.median(ratios), median_interval(ratios)
             decided = goal is not None and high - low < abs(goal - median)
             late = time.monotonic() - begin > budget and len(turns) >= min(least, MIN_TURNS)
             if (len(turns) >= least and decided) or len(turns) >= most or late:
@@ -88,14 +87,6 @@ class Meter:
         return live.peak
 
 
-def interval(samples: Sequence[float]) -> tuple[float, float]:
-    """The percentile bootstrap interval of the median of ``samples``."""
-    chance = random.Random(0)
-    medians = sorted(statistics.median(chance.choices(samples, k=len(samples))) for _ in range(RESAMPLES))
-    tail = (1 - CONFIDENCE) / 2
-    return medians[int(tail * RESAMPLES)], medians[int((1 - tail) * RESAMPLES) - 1]
-
-
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of the storages that operations make while this is active; ``peak`` is their most at once.
 
@@ -108,24 +99,20 @@ class LiveBytes(TorchDispatchMode):
         self._seen: set[int] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        for tensor in tree_leaves((args, kwargs)):
-            if isinstance(tensor, torch.Tensor):
-                self._note(tensor.untyped_storage(), made=0)
+        self._note((args, kwargs), made=False)
         result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                self._note(storage, made=storage.nbytes())
+        self._note(result, made=True)
         return result
 
-    def _note(self, storage: torch.UntypedStorage, made: int):
-        key = id(storage)
-        if key not in self._seen:
-            self._seen.add(key)
-            weakref.finalize(storage, self._forget, key, made).atexit = False
-            self.now += made
-            self.peak = max(self.peak, self.now)
+    def _note(self, values, made: bool):
+        for storage in (x.untyped_storage() for x in tree_leaves(values) if isinstance(x, torch.Tensor)):
+            if id(storage) not in self._seen:
+                self._seen.add(id(storage))
+                size = storage.nbytes() if made else 0
+                weakref.finalize(storage, self._forget, id(storage), size).atexit = False
+                self.now += size
+                self.peak = max(self.peak, self.now)
 
-    def _forget(self, key: int, made: int):
+    def _forget(self, key: int, size: int):
         self._seen.discard(key)
-        self.now -= made
+        self.now -= size

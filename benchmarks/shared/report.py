@@ -1,4 +1,4 @@
-"""A benchmark's result: its rows, where it ran, and the JSON it is written to."""
+"""A benchmark's result: where it ran, and the JSON it is written to."""
 
 from __future__ import annotations
 
@@ -11,36 +11,12 @@ from pathlib import Path
 
 import torch
 
-from .measure import Meter, Ratio
-from .tables import tables, verdict
+from .measure import Meter
+from .tables import tables
 
 LINE = 300
 """Characters that a line of a result holds, if one row does not need more."""
 PACKAGES = ("torch", "diffusers", "accelerate")
-
-
-def row(what: str, peer: str, ratio: Ratio, goal: float | None = None, **more) -> dict:
-    """One row: two things measured against each other; ``more`` holds bytes and whatever else belongs to it."""
-    return {
-        "what": what,
-        "peer": peer,
-        "ours_seconds": round(ratio.ours, 5),
-        "peer_seconds": round(ratio.peer, 5),
-        "ratio": round(ratio.median, 4),
-        "interval": [round(ratio.low, 4), round(ratio.high, 4)],
-        "pairs": ratio.pairs,
-        "goal": goal,
-        "verdict": _verdict(ratio, goal),
-        **more,
-    }
-
-
-def _verdict(ratio: Ratio, goal: float | None) -> str:
-    """Whether the median reaches the goal, and whether that is sure."""
-    text = verdict(ratio.median, goal)
-    if goal is not None and ratio.high - ratio.low >= abs(goal - ratio.median):
-        text += ", unsure: the interval is wider than the distance"
-    return text
 
 
 def environment(meter: Meter, dtype: str, packages: tuple[str, ...] = PACKAGES) -> dict:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from shared import launch, report, sd15
+from shared import launch, models, report
 from shared.measure import Meter
 from shared.tables import verdict
 from styo.nodes.attention import StyOAttentionCapture
@@ -24,6 +24,7 @@ PACK = "styo"
 LISTED = 5
 SIDE = 64
 FLAGS = ["--quick-test-for-ci", "--cpu", "--disable-all-custom-nodes", "--disable-api-nodes"]
+FLAGS += ["--database-url", "sqlite:///:memory:"]
 
 
 def measure_imports(options, device: str):
@@ -37,11 +38,13 @@ def measure_imports(options, device: str):
     costly = sorted(starts[-1].items(), key=lambda item: -item[1])[:LISTED]
     modules = [["module", "milliseconds of its own"]]
     modules += [[f"`{name}`", f"{microseconds / 1000:.1f}"] for name, microseconds in costly]
-    without, with_pack = _functions_called(_stock_graph), _functions_called(_graph_with_capture)
-    if without or not with_pack:
-        raise AssertionError(f"A graph without the pack's nodes ran {without}, one with them {with_pack}.")
+    model, clip, vae = models.MINI.model(torch.float32), models.make_clip(models.MINI), models.make_vae(models.MINI)
+    counts = [len(_functions_called(lambda own=own: _graph(model, clip, vae, own))) for own in (False, True)]
+    if counts[0] or not counts[1]:
+        raise AssertionError(f"Of the pack's functions {counts[0]} ran without its nodes, {counts[1]} with one.")
     graph = [["encode, sample, decode", "the pack's functions that ran"]]
-    graph += [["without the pack's nodes", str(len(without))], ["with StyO Attention Capture", str(len(with_pack))]]
+    names = ("without the pack's nodes", "with StyO Attention Capture")
+    graph += [[name, str(count)] for name, count in zip(names, counts, strict=True)]
     result = {
         "command": "import_time.py",
         "environment": report.environment(Meter(device), "fp32"),
@@ -58,14 +61,7 @@ def _imports() -> dict[str, int]:
         place.parent.mkdir()
         place.symlink_to(launch.ROOT, target_is_directory=True)
         command = [sys.executable, "-X", "importtime", Path(os.environ["COMFYUI_PATH"]) / "main.py", *FLAGS]
-        command += [
-            "--whitelist-custom-nodes",
-            PACK,
-            "--base-directory",
-            folder,
-            "--database-url",
-            "sqlite:///:memory:",
-        ]
+        command += ["--whitelist-custom-nodes", PACK, "--base-directory", folder]
         log = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stderr
     if "IMPORT FAILED" in log or "Cannot import" in log:
         raise RuntimeError("ComfyUI could not import the pack.")
@@ -91,10 +87,8 @@ def imports_of(package: str, log: str) -> dict[str, int]:
     return found
 
 
-def _functions_called(graph) -> set[str]:
-    """The pack's functions that ``graph`` calls, the pack being loaded."""
-    model = sd15.make_model(sd15.MINI, torch.float32)
-    clip, vae = sd15.make_clip(sd15.MINI), sd15.make_vae(sd15.MINI)
+def _functions_called(work) -> set[str]:
+    """The pack's functions that ``work`` calls, the pack being loaded."""
     called: set[str] = set()
     folders = tuple(f"{launch.ROOT / name}{os.sep}" for name in ("bridge", "nodes", "styo_attention", "training"))
 
@@ -105,26 +99,20 @@ def _functions_called(graph) -> set[str]:
     sys.setprofile(profile)
     try:
         with torch.inference_mode():
-            graph(model, clip, vae)
+            work()
     finally:
         sys.setprofile(None)
     return called
 
 
-def _stock_graph(model, clip, vae):
-    (positive,) = nodes.CLIPTextEncode().encode(clip, "a portrait")
+def _graph(model, clip, vae, own: bool):
+    """Encode, sample and decode, with the pack's ``own`` nodes or with ComfyUI's alone."""
     (latent,) = nodes.EmptyLatentImage().generate(SIDE, SIDE)
-    _finish(model, clip, vae, positive, latent)
-
-
-def _graph_with_capture(model, clip, vae):
-    positive = StyOEncodePrompts.execute(clip, Prompts()).args[0]
-    (latent,) = nodes.EmptyLatentImage().generate(SIDE, SIDE)
-    model, latent = StyOAttentionCapture.execute(model, latent).args
-    _finish(model, clip, vae, positive, latent)
-
-
-def _finish(model, clip, vae, positive, latent):
+    if own:
+        positive = StyOEncodePrompts.execute(clip, Prompts()).args[0]
+        model, latent = StyOAttentionCapture.execute(model, latent).args
+    else:
+        (positive,) = nodes.CLIPTextEncode().encode(clip, "a portrait")
     (negative,) = nodes.CLIPTextEncode().encode(clip, "")
     (latent,) = nodes.KSampler().sample(model, 0, 1, 7.5, "euler", "normal", positive, negative, latent)
     nodes.VAEDecode().decode(vae, latent)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
+from styo.bridge.learner import DTYPES
 from styo.training.data import Draw, draw
+from styo.training.settings import Settings
 
 WEIGHT_DECAY = 1e-2
 
@@ -18,8 +20,8 @@ WEIGHT_DECAY = 1e-2
 class DreamBoothLoop:
     """The loop over ``unet`` (float32, its own, on ``device``) on ``latents`` and ``contexts``, one of each a term.
 
-    ``method`` is `full` or `cross_attention`; ``fused`` asks for torch's fused AdamW instead of its default. The draws
-    are those of the pack's training for the same ``seed``.
+    The method is `full` or `cross_attention`; ``fused`` asks for torch's fused AdamW instead of its default. The draws
+    are those of the pack's training.
     """
 
     def __init__(
@@ -27,42 +29,43 @@ class DreamBoothLoop:
         unet: UNet2DConditionModel,
         latents: Sequence[torch.Tensor],
         contexts: Sequence[torch.Tensor],
-        method: str,
-        dtype: torch.dtype,
-        checkpointing: bool,
-        learning_rate: float,
+        settings: Settings,
         device: str,
         fused: bool = False,
-        seed: int = 0,
     ):
-        self.unet = unet.train()
+        self.unet, self.device, self.dtype = unet.train(), device, DTYPES[settings.precision]
         for name, parameter in unet.named_parameters():
-            parameter.requires_grad_(method == "full" or ".attn2." in name)
-        if checkpointing:
+            parameter.requires_grad_(settings.method == "full" or ".attn2." in name)
+        if settings.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
         trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=WEIGHT_DECAY, fused=fused or None)
-        self.scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
+        how = {"lr": settings.step_size, "weight_decay": WEIGHT_DECAY, "fused": fused or None}
+        self.optimizer = torch.optim.AdamW(trained, **how)
+        self.scaler = torch.amp.GradScaler(device, enabled=self.dtype == torch.float16)
         self.scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-        self.latents = [z.to(device) for z in latents]
-        self.contexts = [c.to(device) for c in contexts]
-        self.device, self.dtype = device, dtype
-        self.generator = torch.Generator().manual_seed(seed)
+        self.latents, self.contexts = ([x.to(device) for x in given] for given in (latents, contexts))
+        self.generator = torch.Generator().manual_seed(settings.seed)
         self.losses: list[float] = []
 
     def steps(self, count: int):
         """Take ``count`` steps."""
         for _ in range(count):
-            sample = self.draw()
-            losses = [self.term(sample, i) for i in range(len(self.latents))]
-            self.update()
+            losses = self.step(self.draw())
             self.losses.append(sum(loss.item() for loss in losses))
 
     def draw(self) -> Draw:
         """One draw of equation 4."""
         return draw(self.latents, len(self.scheduler.alphas_cumprod), self.generator)
 
-    def term(self, sample: Draw, i: int) -> torch.Tensor:
+    def step(self, sample: Draw) -> list[torch.Tensor]:
+        """One step, the terms one after another; returns their losses."""
+        losses = [self.back_propagated(sample, i) for i in range(len(self.contexts))]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return losses
+
+    def back_propagated(self, sample: Draw, i: int) -> torch.Tensor:
         """One term's loss, already back-propagated."""
         loss = self.loss(sample, i)
         self.scaler.scale(loss).backward()
@@ -75,9 +78,3 @@ class DreamBoothLoop:
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             prediction = self.unet(z_t, t, self.contexts[i]).sample
         return torch.nn.functional.mse_loss(prediction.float(), eps.float())
-
-    def update(self):
-        """The optimizer's step."""
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)

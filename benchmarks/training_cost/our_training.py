@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from shared import sd15
+from shared import models
 from shared.output_folder import temporary_output
 from styo.bridge.conditioning import TextEmbedding
 from styo.bridge.encoded import EncodedPrompt, EncodedTerm
@@ -22,46 +22,33 @@ from styo.training.settings import Settings
 MOST_STEPS = 100_000
 
 
-EMBEDDING = ((1, sd15.TOKENS, sd15.CONTEXT), (1, sd15.CONTEXT))
-"""The shapes of what SD1.5's text encoder makes of a prompt: a row a token, and one of the whole."""
-
-
-def random_inputs(resolution: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Latents [1, 4, h, w] and text embeddings [1, 77, 768] of the three terms, drawn at random."""
-    latents, embeddings = _random(resolution, EMBEDDING)
-    return latents, [embedding.tokens for embedding in embeddings]
-
-
-def _random(resolution: int, embedding: tuple) -> tuple[list[torch.Tensor], list[TextEmbedding]]:
+def random_inputs(unet: models.Unet, resolution: int) -> tuple[list[torch.Tensor], list[TextEmbedding]]:
+    """Latents [1, 4, h, w] and text embeddings (a row a token, and one of the whole) of the three terms."""
     generator = torch.Generator().manual_seed(2)
-    side = resolution // 8
-    latents = [torch.randn((1, 4, side, side), generator=generator) for _ in TERMS]
-    return latents, [TextEmbedding(*(torch.randn(shape, generator=generator) for shape in embedding)) for _ in TERMS]
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    latents = [random(1, 4, resolution // 8, resolution // 8) for _ in TERMS]
+    whole = unet.pooled or unet.context
+    return latents, [TextEmbedding(random(1, models.TOKENS, unet.context), random(1, whole)) for _ in TERMS]
 
 
-class OurTraining:
-    """The learner of StyO IDL Train with its optimizer, in the loop of the node; saves nothing.
+class OurTraining(Training):
+    """The training of StyO IDL Train of a MODEL with this ``unet``; encodes nothing and saves nothing."""
 
-    ``embedding`` holds the shapes of a prompt's text embedding.
-    """
-
-    def __init__(self, model, settings: Settings, device: str, embedding: tuple = EMBEDDING):
-        terms = [
-            EncodedTerm(name, latents, EncodedPrompt({}, drawn))
-            for name, latents, drawn in zip(TERMS.values(), *_random(settings.resolution, embedding), strict=True)
-        ]
+    def __init__(self, unet: models.Unet, model, settings: Settings, device: str):
+        drawn = zip(TERMS.values(), *random_inputs(unet, settings.resolution), strict=True)
+        terms = [EncodedTerm(name, latents, EncodedPrompt({}, embedding)) for name, latents, embedding in drawn]
         inputs = Inputs(model, None, None, Prompts(), dict.fromkeys(TERMS, ()), settings)
-        device = torch.device(device)
-        self.learner = Learner(inputs, terms, training_sigmas(model), device)
-        self.optimizer = BackwardOptimizer(
-            self.learner.groups, settings.step_size, scale_loss=settings.precision == "fp16", kind=settings.optimizer
-        )
-        self.history = LossHistory(MOST_STEPS, TERMS.values(), device)
-        self._training = Training(self.learner, self.optimizer, self.history)
+        learner = Learner(inputs, terms, training_sigmas(model), torch.device(device))
+        how = {"scale_loss": settings.precision == "fp16", "kind": settings.optimizer}
+        optimizer = BackwardOptimizer(learner.groups, settings.step_size, **how)
+        super().__init__(learner, optimizer, LossHistory(MOST_STEPS, TERMS.values(), torch.device(device)))
 
     def steps(self, count: int):
         """Take ``count`` steps."""
-        for _ in self._training.until(self.history.step + count):
+        for _ in self.until(self.history.step + count):
             pass
 
     @property
@@ -69,12 +56,12 @@ class OurTraining:
         return self.history.known().tolist()
 
 
-def picture_inputs(shape: sd15.Shape, model, settings: Settings) -> Inputs:
+def picture_inputs(unet: models.Unet, model, settings: Settings) -> Inputs:
     """Everything StyO IDL Train is given: random pictures, and CLIP and VAE to encode them with."""
     generator = torch.Generator().manual_seed(3)
     side = settings.resolution
     images = {term: [torch.rand((1, side, side, 3), generator=generator)] for term in TERMS}
-    return Inputs(model, sd15.make_clip(shape), sd15.make_vae(shape), Prompts(), images, settings)
+    return Inputs(model, models.make_clip(unet), models.make_vae(unet), Prompts(), images, settings)
 
 
 def end_to_end(inputs: Inputs):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from unittest import mock
 
 from shared.measure import Meter
@@ -18,37 +19,24 @@ class Phases:
 
     def __init__(self, meter: Meter):
         self.seconds: collections.Counter[str] = collections.Counter()
-        self._meter = meter
-        self._running = [REST]
-        self._since = 0.0
+        self._meter, self._running, self._since = meter, [REST], 0.0
 
     def watch(self, work: Callable[[], None], parts: list[tuple[object, str, str]]):
         """Run ``work``; every (object, name, phase) of ``parts`` is a function whose time counts as that phase's."""
         with contextlib.ExitStack() as stack:
             for owner, name, phase in parts:
-                stack.enter_context(mock.patch.object(owner, name, self._timed(getattr(owner, name), phase)))
-            hooks = (
-                register_optimizer_step_pre_hook(lambda *_: self._begin(OPTIMIZER)),
-                register_optimizer_step_post_hook(lambda *_: self._end()),
-            )
-            for hook in hooks:
-                stack.callback(hook.remove)
+                timed = functools.partial(self._timed, getattr(owner, name), phase)
+                stack.enter_context(mock.patch.object(owner, name, timed))
+            stack.callback(register_optimizer_step_pre_hook(lambda *_: self._begin(OPTIMIZER)).remove)
+            stack.callback(register_optimizer_step_post_hook(lambda *_: self._end()).remove)
             self._since = self._meter.now()
             work()
             self._account()
 
-    def _timed(self, function: Callable, phase: str) -> Callable:
-        def timed(*args, **kwargs):
-            with self._phase(phase):
-                return function(*args, **kwargs)
-
-        return timed
-
-    @contextlib.contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        self._begin(name)
+    def _timed(self, function: Callable, phase: str, *args, **kwargs):
+        self._begin(phase)
         try:
-            yield
+            return function(*args, **kwargs)
         finally:
             self._end()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from comfy.ldm.modules.attention import optimized_attention
@@ -10,6 +11,8 @@ from styo.styo_attention.columns import Replacement, read_columns, replace_colum
 
 HEADS, TOKENS = 8, 77
 COLUMNS = list(range(20, 27))
+
+Way = Callable[[], torch.Tensor]
 
 
 def random_qkv(batch: int, positions: int, width: int, device: str, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -19,64 +22,45 @@ def random_qkv(batch: int, positions: int, width: int, device: str, dtype: torch
     return [torch.randn(shape, generator=generator).to(device, dtype) for shape in shapes]
 
 
-def _scores(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    q, k = split_heads(q, HEADS), split_heads(k, HEADS)
-    return q @ (k * k.shape[-1] ** -0.5).transpose(-1, -2)
+def reading(q: torch.Tensor, k: torch.Tensor) -> tuple[Way, dict[str, Way]]:
+    """The pack's way, the softmax of the transposed map, and others; all give the same."""
+    query, key = split_heads(q, HEADS), split_heads(k, HEADS)
+
+    def scores() -> torch.Tensor:
+        return query @ (key * key.shape[-1] ** -0.5).transpose(-1, -2)
+
+    def of_the_whole_map() -> torch.Tensor:
+        return scores().softmax(-1)[..., COLUMNS]
+
+    def by_logsumexp() -> torch.Tensor:
+        all_scores = scores()
+        return (all_scores[..., COLUMNS] - all_scores.logsumexp(-1, keepdim=True)).exp()
+
+    def by_unit_values() -> torch.Tensor:
+        """Values that are unit vectors, as wide as the keys, which fused kernels want."""
+        units = key.new_zeros(key.shape[-2:])
+        units[COLUMNS] = torch.eye(len(COLUMNS), key.shape[-1], dtype=key.dtype, device=key.device)
+        found = torch.nn.functional.scaled_dot_product_attention(query, key, units.expand_as(key))
+        return found[..., : len(COLUMNS)].contiguous()
+
+    return functools.partial(read_columns, q, k, COLUMNS, HEADS), {
+        "softmax of the whole map": of_the_whole_map,
+        "exp(q k - logsumexp)": by_logsumexp,
+        "unit values in fused attention": by_unit_values,
+    }
 
 
-def of_the_whole_map(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """The softmax of everything, indexed."""
-    return _scores(q, k).softmax(-1)[..., COLUMNS]
+def replacing(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[Way, dict[str, Way]]:
+    """FCC (section 3.3) for the conditional half of a batch of 2: one call for both, one for each, and without FCC."""
+    source = read_columns(q[:1], k[:1], COLUMNS, HEADS)
+    attention = functools.partial(optimized_attention, heads=HEADS)
 
+    def replaced(batch: slice, row: slice) -> torch.Tensor:
+        fcc = [Replacement(row, COLUMNS, TOKENS, source)]
+        return replace_columns(q[batch], k[batch], v[batch], fcc, HEADS, attention)
 
-def by_logsumexp(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """exp(q k_i - logsumexp) of the few."""
-    scores = _scores(q, k)
-    return (scores[..., COLUMNS] - scores.logsumexp(-1, keepdim=True)).exp()
+    def apart() -> torch.Tensor:
+        return torch.cat([attention(q[:1], k[:1], v[:1]), replaced(slice(1, 2), slice(0, 1))])
 
-
-def by_unit_values(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """Fused attention whose values are unit vectors, as wide as the keys, which fused kernels want."""
-    q, k = split_heads(q, HEADS), split_heads(k, HEADS)
-    units = k.new_zeros(k.shape[-2:])
-    units[COLUMNS] = torch.eye(len(COLUMNS), k.shape[-1], dtype=k.dtype, device=k.device)
-    return torch.nn.functional.scaled_dot_product_attention(q, k, units.expand_as(k))[..., : len(COLUMNS)].contiguous()
-
-
-def kept(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """The softmax of the transposed map."""
-    return read_columns(q, k, COLUMNS, HEADS)
-
-
-WAYS = {
-    "softmax of the whole map": of_the_whole_map,
-    "exp(q k - logsumexp)": by_logsumexp,
-    "unit values in fused attention": by_unit_values,
-}
-
-
-class GuidanceBatch:
-    """FCC (section 3.3) for the conditional half of a batch of 2."""
-
-    def __init__(self, positions: int, width: int, device: str, dtype: torch.dtype):
-        self.q, self.k, self.v = random_qkv(2, positions, width, device, dtype)
-        self.source = read_columns(self.q[:1], self.k[:1], COLUMNS, HEADS)
-        self.attention = functools.partial(optimized_attention, heads=HEADS)
-
-    def together(self) -> torch.Tensor:
-        """One attention call for both halves."""
-        return replace_columns(self.q, self.k, self.v, [self._replacement(slice(1, 2))], HEADS, self.attention)
-
-    def apart(self) -> torch.Tensor:
-        """One attention call for each half."""
-        q, k, v = self.q, self.k, self.v
-        plain = self.attention(q[:1], k[:1], v[:1])
-        replaced = replace_columns(q[1:], k[1:], v[1:], [self._replacement(slice(0, 1))], HEADS, self.attention)
-        return torch.cat([plain, replaced])
-
-    def plain(self) -> torch.Tensor:
-        """Attention without replacement."""
-        return self.attention(self.q, self.k, self.v)
-
-    def _replacement(self, rows: slice) -> Replacement:
-        return Replacement(rows, COLUMNS, TOKENS, self.source)
+    others = {"a call for each half": apart, "no replacement": functools.partial(attention, q, k, v)}
+    return functools.partial(replaced, slice(0, 2), slice(1, 2)), others

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import importlib.util
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -11,105 +10,112 @@ from importlib import metadata
 import torch
 from attention_cost.rows import DTYPES
 from comfy.ldm.modules.attention import optimized_attention
-from shared import report
-from shared.measure import Meter, Ratio
+from shared import bench
 from shared.tables import verdict
-from training_cost.rows import Bench, Case
+from training_cost.rows import Bench
 
-from . import columns, eight_bit
-from . import training as ways_to_train
+from . import columns
+from .training import WAYS, Changed
 
 UPDATE_GOAL = 1e-3
 """The part of the weights' change that a training may lose to rounding."""
 READING, REPLACING = "softmax of the transposed map (kept)", "one call (kept)"
 SIZES = ((1024, 40), (1024, 80), (4096, 40), (1024, 160))
 """Query positions and channels of a head."""
+STATE_STEPS, STATE_RATE = 400, 1e-6
 
-Choice = tuple[str, Callable[[], Ratio]]
-"""Another way to do something, and its measurement against the kept one."""
+Choice = tuple[str, Callable[[], dict]]
+"""Another way to do something, and the work that measures its row."""
 
 
 def measure_choices(options, device: str):
     """The tables of the questions asked for."""
-    meter = Meter(device, options.cpu_time)
-    questions = {
-        "columns": lambda: {"Reading 7 columns, 20 times": _rows(reading(options, meter), READING)},
-        "batch": lambda: {"Replacing 7 columns in a batch of 2, 20 times": _rows(replacing(options, meter), REPLACING)},
-        "training": lambda: _training(options, meter),
-        "states": lambda: _states(meter),
+    choices = bench.Bench(options, device)
+    asked = {
+        "columns": lambda: {"Reading 7 columns, 20 times": [row() for _, row in reading(choices)]},
+        "batch": lambda: {"Replacing 7 columns in a batch of 2, 20 times": [row() for _, row in replacing(choices)]},
+        "training": lambda: _training(Bench(options, device)),
+        "states": lambda: _states(device),
     }
     tables = {}
-    for name, question in questions.items():
-        if options.only in (None, name):
-            tables |= question()
-    dtype = "fp16" if device == "cuda" else "fp32"
-    place = {"comfyui_attention": optimized_attention.__name__, **report.environment(meter, dtype)}
-    result = {"command": "choices.py", "environment": place, "tables": tables}
-    report.publish(result, f"choices-{device}", options.output)
+    for name in [options.only] if options.only else asked:
+        tables |= asked[name]()
+    place = {"comfyui_attention": optimized_attention.__name__}
+    choices.publish("choices.py", f"choices-{device}", "fp16" if device == "cuda" else "fp32", tables, place)
 
 
-def _rows(choices: Iterator[Choice], kept: str) -> list[dict]:
-    return [report.row(what, kept, measure()) for what, measure in choices]
+def reading(choices: bench.Bench) -> Iterator[Choice]:
+    """Ways to read columns, each against READING."""
+    for size, (q, k, _) in _sizes(choices, 1):
+        kept, others = columns.reading(q, k)
+        for name, way in others.items():
+            torch.testing.assert_close(way(), kept(), rtol=1e-2, atol=1e-3)
+            yield _compared(choices, f"{name}, {size}", READING, way, kept)
 
 
-def compared(options, meter: Meter, other: Callable, kept: Callable) -> Ratio:
-    """Two works in pairs, as many as ``options`` say."""
-    pairs = 1 if options.quick else options.repeats
-    return meter.paired(other, kept, pairs, pairs, budget=options.seconds)
-
-
-def _repeated(options, meter: Meter, other: Callable, kept: Callable) -> Ratio:
-    times = range(1 if options.quick else 20)
-    return compared(options, meter, *(lambda work=work: [work() for _ in times] for work in (other, kept)))
-
-
-def _sizes(options) -> list[tuple[int, int]]:
-    return [(64, 40)] if options.quick else list(SIZES)
-
-
-def reading(options, meter: Meter) -> Iterator[Choice]:
-    """Ways to read columns, each against READING; all must read the same."""
-    for positions, width in _sizes(options):
-        dtype = DTYPES["fp16" if meter.device == "cuda" else "fp32"]
-        q, k, _ = columns.random_qkv(1, positions, width, meter.device, dtype)
-        for name, way in columns.WAYS.items():
-            torch.testing.assert_close(way(q, k), columns.kept(q, k), rtol=1e-2, atol=1e-3)
-            works = (functools.partial(work, q, k) for work in (way, columns.kept))
-            yield f"{name}, N={positions}, d={width}", functools.partial(_repeated, options, meter, *works)
-
-
-def replacing(options, meter: Meter) -> Iterator[Choice]:
+def replacing(choices: bench.Bench) -> Iterator[Choice]:
     """Ways to replace columns in a guidance batch, each against REPLACING."""
-    for positions, width in _sizes(options):
-        dtype = DTYPES["fp16" if meter.device == "cuda" else "fp32"]
-        batch = columns.GuidanceBatch(positions, width, meter.device, dtype)
-        torch.testing.assert_close(batch.together(), batch.apart(), rtol=1e-2, atol=1e-3)
-        for name, way in {"a call for each half": batch.apart, "no replacement": batch.plain}.items():
-            measure = functools.partial(_repeated, options, meter, way, batch.together)
-            yield f"{name}, N={positions}, d={width}", measure
+    for size, (q, k, v) in _sizes(choices, 2):
+        kept, others = columns.replacing(q, k, v)
+        torch.testing.assert_close(kept(), others["a call for each half"](), rtol=1e-2, atol=1e-3)
+        for name, way in others.items():
+            yield _compared(choices, f"{name}, {size}", REPLACING, way, kept)
 
 
-def _training(options, meter: Meter) -> dict:
-    bench = Bench(options, meter.device)
+def _sizes(choices: bench.Bench, batch: int) -> Iterator[tuple[str, list[torch.Tensor]]]:
+    dtype = DTYPES["fp16" if choices.device == "cuda" else "fp32"]
+    for positions, width in [(64, 40)] if choices.options.quick else SIZES:
+        qkv = columns.random_qkv(batch, positions, width, choices.device, dtype)
+        yield f"N={positions}, d={width}", qkv
+
+
+def _compared(choices: bench.Bench, what: str, kept: str, *works: columns.Way) -> Choice:
+    times = range(1 if choices.options.quick else 20)
+    repeated = (lambda work=work: [work() for _ in times] for work in works)
+    return what, functools.partial(choices.compare, what, kept, *repeated)
+
+
+def _training(training: Bench) -> dict:
+    make = functools.partial(training.ours, training.settings("full", "bf16" if training.device == "cuda" else "fp32"))
+    kept_peak = training.peak_bytes(make)
     rows = []
-    case = Case("full", "bf16" if meter.device == "cuda" else "fp32", False)
-    kept_peak = bench.peak_bytes(bench.ours, case)
-    for name in ways_to_train.ANYWHERE:
-        change = functools.partial(ways_to_train.Changed, name, bench.model, bench.settings(case), meter.device)
-        peaks = {"ours_peak_bytes": bench.peak_bytes(lambda _, change=change: change(), case)}
-        works = [functools.partial(training.steps, bench.steps_a_run) for training in (change(), bench.ours(case))]
-        rows.append(report.row(name, "kept", compared(options, meter, *works), peer_peak_bytes=kept_peak, **peaks))
-        del works
-        gc.collect()
-    return {f"A training step ({bench.shape.name}, {bench.resolution} px)": rows}
+    for name in (name for name, way in WAYS.items() if way.anywhere):
+        change = functools.partial(Changed, name, make)
+        peaks = {"peer_peak_bytes": kept_peak, "ours_peak_bytes": training.peak_bytes(change)}
+        rows.append(training.against(name, "kept", change, make, **peaks))
+    return {f"A training step ({training.unet.name}, {training.resolution} px)": rows}
 
 
-def _states(meter: Meter) -> dict:
+def _states(device: str) -> dict:
+    """Adam with 8-bit states, where bitsandbytes is installed."""
     if importlib.util.find_spec("bitsandbytes") is None:
         return {}
-    distance = eight_bit.distance(meter.device)
+    distance = distance_of_eight_bits(device)
     table = [["optimizer states", "steps", "distance from float32 Adam, of the weights' change", "goal"]]
     goal = f"<= {UPDATE_GOAL}: {verdict(distance, UPDATE_GOAL)}"
     name = f"8 bits, bitsandbytes {metadata.version('bitsandbytes')}"
-    table.append([name, str(eight_bit.STEPS), f"{distance:.1e}", goal])
-    return {"8-bit states": table}
+    return {"8-bit states": [*table, [name, str(STATE_STEPS), f"{distance:.1e}", goal]]}
+
+
+def distance_of_eight_bits(device: str) -> float:
+    """How far 8-bit states lead away from float32 Adam on the same gradients, as a part of the weights' change."""
+    import bitsandbytes
+
+    def network() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.SiLU(), torch.nn.Linear(256, 64)).to(device)
+
+    start, exact, rounded = network(), network(), network()
+    adam = torch.optim.Adam(exact.parameters(), lr=STATE_RATE)
+    adam8 = bitsandbytes.optim.Adam8bit(rounded.parameters(), lr=STATE_RATE, min_8bit_size=1)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(STATE_STEPS):
+        x = torch.randn((8, 64), generator=generator).to(device)
+        (exact(x) - x.roll(1, 1)).square().mean().backward()
+        for parameter, twin in zip(exact.parameters(), rounded.parameters(), strict=True):
+            twin.grad = parameter.grad.clone()
+        adam.step()
+        adam8.step()
+        adam.zero_grad()
+    before, there, here = (torch.nn.utils.parameters_to_vector(net.parameters()) for net in (start, exact, rounded))
+    return float((torch.linalg.vector_norm(here - there) / torch.linalg.vector_norm(there - before)).detach())

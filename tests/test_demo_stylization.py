@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from comfy.model_sampling import ModelSamplingDiscrete
-from portrait_quality.attention import columns_moved
 from portrait_quality.colour_transfer import transfer_colours
+from portrait_quality.inside import columns_moved
 from portrait_quality.metrics import pixel_error
-from portrait_quality.passes import Parts, Passes, train
+from portrait_quality.passes import Parts, PortraitPasses, train
 from portrait_quality.recipe import RECIPE
 from portrait_quality.triples import Task
 from styo.demo.held_out import PRETRAINING_FAMILIES, TUNING_SEED, identity
@@ -52,7 +52,7 @@ def passes(task):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return Passes(train(Parts.demo(), images, RECIPE), RECIPE)
+        return PortraitPasses(train(Parts.demo(), images, RECIPE), RECIPE)
     finally:
         torch.set_num_threads(threads)
 
@@ -126,5 +126,5 @@ def test_styo_is_nearer_to_the_ground_truth_of_the_demo(task, stylized, other):
 def test_what_fcc_replaces_is_measured_on_the_pass_without_it(passes, source):
     own = passes.captured_stylization(SEEDS[0])
     assert torch.equal(own["samples"], passes.stylization(SEEDS[0])["samples"])
-    assert columns_moved(source.latent, source.latent) == 0
-    assert columns_moved(source.latent, own) > 0.01
+    assert columns_moved(source, source) == 0
+    assert columns_moved(source, own) > 0.01

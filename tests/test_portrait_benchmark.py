@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from portrait_quality import metrics, reading, tables
-from portrait_quality.attention import face
-from portrait_quality.causal import moved_towards
 from portrait_quality.colour_transfer import transfer_colours
+from portrait_quality.inside import face, moved_towards
 from portrait_quality.recipe import RECIPE
 from portrait_quality.rows import COMPONENTS, FULL_ROW, MAIN, MEASURES, PASSES, SETTINGS, Row
 from portrait_quality.runs import Run, made_with
@@ -159,7 +158,7 @@ def test_columns_that_tell_everything_bring_a_picture_all_the_way_to_the_other_s
             return np.full((1, 4, 4, 3), 0.1 * seed)
 
         def stylization(self, seed, source):
-            return source.latent
+            return source
 
     class Deaf(AllTelling):
         def stylization(self, seed, source):
@@ -263,7 +262,7 @@ def test_the_readers_file_is_small():
 
 
 def made_up_row(name, *values):
-    return Row(name, {measure.name: np.array(values) for measure in MEASURES}, [])
+    return Row(name, dict.fromkeys(MEASURES, np.array(values)), [])
 
 
 def test_differences_are_how_much_more_a_row_has_than_styo_as_shipped():

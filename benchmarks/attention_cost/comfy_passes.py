@@ -6,10 +6,8 @@ import dataclasses
 
 import torch
 from shared.models import Conditionings
+from shared.passes import Passes
 from styo.bridge.capture import maps_of
-from styo.nodes.attention import StyOAttentionCapture, StyOAttentionInject, StyOSourceAttention
-
-import nodes
 
 from .dense_hook import hooked
 
@@ -40,19 +38,14 @@ class ComfyPasses:
     """Every method samples one image, or batch, and returns what it is asked for in ComfyUI's own types."""
 
     def __init__(self, model, conditionings: Conditionings, sampling: Sampling):
-        self.model, self.conditionings, self.sampling = model, conditionings, sampling
-        self.latent = {"samples": torch.zeros(sampling.batch, 4, sampling.height, sampling.width)}
-
-    def _sample(self, model, positive, latent=None) -> dict:
-        s, negative, latent = self.sampling, self.conditionings.negative, latent or self.latent
-        with torch.inference_mode():
-            return nodes.common_ksampler(
-                model, SEED, s.steps, s.cfg, "ddim", "ddim_uniform", positive, negative, latent
-            )[0]
+        self.model, self.conditionings = model, conditionings
+        prompts = (conditionings.source, conditionings.stylized, conditionings.negative)
+        empty = {"samples": torch.zeros(sampling.batch, 4, sampling.height, sampling.width)}
+        self._passes = Passes(model, *prompts, empty, (sampling.steps, sampling.cfg, "ddim", "ddim_uniform"))
 
     def plain(self) -> dict:
         """The stylized prompt without any hook."""
-        return self._sample(self.model, self.conditionings.stylized)
+        return self._passes.stylization(SEED)
 
     def plain_source(self) -> dict:
         """The source prompt without any hook."""
@@ -60,13 +53,11 @@ class ComfyPasses:
 
     def capture(self) -> dict:
         """The source pass of the pack."""
-        model, latent = StyOAttentionCapture.execute(self.model, self.latent).args
-        return self._sample(model, self.conditionings.source, latent)
+        return self._passes.captured(self.conditionings.source, self._passes.empty, SEED)
 
     def inject(self, source: dict) -> dict:
         """The stylization pass of the pack."""
-        (model,) = StyOAttentionInject.execute(self.model, source, 1.0, 0.0, 1.0).args
-        return self._sample(model, self.conditionings.stylized)
+        return self._passes.stylization(SEED, source)
 
     def both(self) -> dict:
         """Both passes of the pack."""
@@ -74,9 +65,7 @@ class ComfyPasses:
 
     def source_attention(self) -> dict:
         """The stylization pass of the pack that reads the photo as it goes, and needs no source pass."""
-        photo = {"samples": torch.ones_like(self.latent["samples"])}
-        (model,) = StyOSourceAttention.execute(self.model, self.conditionings.source, photo, SEED, 1.0, 0.0, 1.0).args
-        return self._sample(model, self.conditionings.stylized)
+        return self._passes.source_attention({"samples": torch.ones_like(self._passes.empty["samples"])}, SEED)
 
     def dense_both(self) -> torch.Tensor:
         """Both passes by a hook that forms every map and keeps it; the latent, scaled as the UNet sees it."""
@@ -92,6 +81,9 @@ class ComfyPasses:
         self._sample(hooked(self.model, keep), self.conditionings.source)
         latent = self._sample(hooked(self.model, replace), self.conditionings.stylized)
         return self.model.model.process_latent_in(latent["samples"])
+
+    def _sample(self, model, positive: list) -> dict:
+        return self._passes.sample(model, positive, self._passes.empty, SEED)
 
     def stored_bytes(self) -> int:
         """What the pack stores of a source pass."""

@@ -38,8 +38,7 @@ def measure_portraits(options, device: str):
     }
     _carry_out([run for by_task in runs.values() for run in by_task.values()], options)
 
-    judge = Judge(reading.load()[0])
-    rows = tables_of_rows(judge, runs, chosen)
+    rows = tables_of_rows(Judge(reading.load()[0]), runs, chosen)
     shown = {}
     for title, part in rows.items():
         triples = f"{len(part[0].first)} triples"
@@ -52,13 +51,12 @@ def measure_portraits(options, device: str):
         f"Seconds, --threads {options.threads}": tables.seconds(runs),
     }
     partial = options.quick or options.no_ablations or options.steps or len(chosen) < TRIPLES
-    name = "portraits" + "-tuning" * options.tuning + "-partial" * bool(partial)
+    name = f"portraits{'-tuning' * options.tuning}{'-partial' * bool(partial)}-{device}"
+    made_from = {"model": weights.digest(weights.PATH)[:10], "reader": weights.digest(reading.PATH)[:10]}
     environment = report.environment(Meter(device), recipe.precision, PACKAGES)
-    files = {"model": weights.PATH, "reader": reading.PATH}
-    digests = {name: weights.digest(path)[:10] for name, path in files.items()}
     result = {
         "command": _command(options),
-        "environment": {**digests, **environment, "workers": options.workers},
+        "environment": {**made_from, **environment, "workers": options.workers},
         "recipe": dataclasses.asdict(recipe),
         "triples": [task.name for task in chosen],
         "seeds": runs[FULL][chosen[0].name].training.seeds,
@@ -66,11 +64,11 @@ def measure_portraits(options, device: str):
         "values": {title: tables.values(part) for title, part in rows.items()},
         "tables": shown,
     }
-    report.publish(result, f"{name}-{device}", options.output)
+    report.publish(result, name, options.output)
     planes = {title: part for title, part in rows.items() if title != PASSES}
-    pictures.plane(planes, options.output / f"{name}-{device}-plane.png")
+    pictures.plane(planes, options.output / f"{name}-plane.png")
     on_sheet = [rows[PASSES][0], *(row for row in rows[MAIN] if row.name not in PICTURES_BESIDE)]
-    pictures.sheet(chosen[:SHEET], on_sheet, options.output / f"{name}-{device}-sheet.jpg")
+    pictures.sheet(chosen[:SHEET], on_sheet, options.output / f"{name}-sheet.jpg")
 
 
 def _command(options) -> str:
@@ -86,12 +84,5 @@ def _carry_out(runs: list[Run], options):
     context = multiprocessing.get_context("spawn")
     how = {"mp_context": context, "initializer": launch.start, "initargs": (options,)}
     with concurrent.futures.ProcessPoolExecutor(options.workers, **how) as pool:
-        futures = {pool.submit(carry_out, run): run for run in left}
-        try:
-            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
-                run = futures[future]
-                line = f"{number}/{len(left)} {run.task.name} {run.training.name}: {future.result():.0f} s"
-                print(line, flush=True)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for number, (run, seconds) in enumerate(zip(left, pool.map(carry_out, left), strict=True), 1):
+            print(f"{number}/{len(left)} {run.task.name} {run.training.name}: {seconds:.0f} s", flush=True)

@@ -62,9 +62,6 @@ def texture_distance(a: np.ndarray, b: np.ndarray) -> float:
 def _texture(picture: np.ndarray) -> np.ndarray:
     """The log of the mean absolute difference of neighbours, [scales x directions]."""
     luminance = picture @ np.array([0.3, 0.59, 0.11], picture.dtype)
-    changes = []
-    for scale in SCALES:
-        smooth = gaussian_filter(luminance, scale) if scale else luminance
-        for down, right in STEPS:
-            changes.append(np.abs(np.roll(smooth, (-down, -right), (0, 1)) - smooth)[1:-1, 1:-1].mean())
-    return np.log(np.array(changes) + LEAST_TEXTURE)
+    smooth = [gaussian_filter(luminance, scale) for scale in SCALES]
+    moved = [(x, np.roll(x, (-down, -right), (0, 1))) for x in smooth for down, right in STEPS]
+    return np.log(np.array([np.abs(a - b)[1:-1, 1:-1].mean() for a, b in moved]) + LEAST_TEXTURE)

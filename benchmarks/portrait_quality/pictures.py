@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
 from shared.intervals import mean_and_interval
+from torchvision.utils import make_grid
 
 from .rows import FULL_ROW, Row
 from .triples import Task
 
-SIDE, MARGIN, HEAD = 104, 4, 34
-"""Pixels of the sheet: a picture's side, the gap between two, and the height of the captions."""
+MARGIN = 4
+"""Pixels of the sheet between two pictures."""
+DPI, HEAD = 120, 0.6
+"""Pixels an inch, and the inches above the pictures."""
 
 
 def plane(tables: dict[str, list[Row]], path: Path):
@@ -38,44 +42,30 @@ def _points(axes: Axes, rows: list[Row]):
     colours = matplotlib.colormaps["tab20"].colors
     for number, row in enumerate(rows):
         (x, *x_ends), (y, *y_ends) = (mean_and_interval(row.values[name]) for name in ("content", "style"))
-        bars = {"xerr": _bars(x, x_ends), "yerr": _bars(y, y_ends)}
-        marker = "*" if row.name == FULL_ROW else "os^D"[number % 4]
-        size = 15 if row.name == FULL_ROW else 7
-        colour = colours[number % len(colours)]
-        axes.errorbar(x, y, **bars, fmt=marker, ms=size, lw=1, color=colour, label=row.name)
+        bars = {"xerr": np.abs(np.array([x_ends]).T - x), "yerr": np.abs(np.array([y_ends]).T - y)}
+        marker, size = ("*", 15) if row.name == FULL_ROW else ("os^D"[number % 4], 7)
+        axes.errorbar(x, y, **bars, fmt=marker, ms=size, lw=1, color=colours[number % len(colours)], label=row.name)
     axes.grid(alpha=0.3)
-
-
-def _bars(mean: float, ends: list[float]) -> np.ndarray:
-    return np.array([[mean - ends[0]], [ends[1] - mean]])
 
 
 def sheet(tasks: list[Task], rows: list[Row], path: Path):
     """A line for each of the tasks: source, target, ground truth, and every row's picture of its first seed."""
-    given = {"source": [], "target": [], "ground truth": []}
-    for task in tasks:
-        for name, image in zip(given, (task.source, task.target, task.ground_truth), strict=True):
-            given[name].append(image[0].numpy())
-    columns = given | {row.name: row.first[: len(tasks)] for row in rows}
-    step = SIDE + MARGIN
-    page = Image.new("RGB", (step * len(columns) + MARGIN, step * len(tasks) + HEAD), "white")
-    draw = ImageDraw.Draw(page)
-    for column, (name, pictures) in enumerate(columns.items()):
-        left = MARGIN + column * step
-        draw.multiline_text((left, 2), _wrapped(draw, name), fill="black", spacing=1)
-        for line, picture in enumerate(pictures):
-            small = Image.fromarray(np.round(255 * picture).astype(np.uint8)).resize((SIDE, SIDE), Image.LANCZOS)
-            page.paste(small, (left, HEAD + line * step))
-    page.save(path, quality=85)
-
-
-def _wrapped(draw: ImageDraw.ImageDraw, text: str) -> str:
-    """``text`` in lines as wide as a picture."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer) <= SIDE:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines)
+    columns = {
+        name: [getattr(task, name.replace(" ", "_"))[0].numpy() for task in tasks]
+        for name in ("source", "target", "ground truth")
+    }
+    columns |= {row.name: row.first[: len(tasks)] for row in rows}
+    pictures = torch.from_numpy(np.stack([column[i] for i in range(len(tasks)) for column in columns.values()]))
+    page = make_grid(pictures.movedim(-1, 1), len(columns), MARGIN, pad_value=1).movedim(0, -1)
+    height, width, _ = page.shape
+    figure = Figure(figsize=(width / DPI, height / DPI + HEAD), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(page)
+    step = (width - MARGIN) / len(columns)
+    names = ["\n".join(textwrap.wrap(name, 15)) for name in columns]
+    axes.set_xticks([MARGIN + step * (i + 0.5) for i in range(len(columns))], names, fontsize=9)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    figure.savefig(path, pil_kwargs={"quality": 85})

@@ -69,23 +69,24 @@ def train_reader(count: int, epochs: int) -> tuple[Reader, dict[str, str]]:
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     batches = count // BATCH
     steps = epochs * batches
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     progress = trange(steps, desc="training", mininterval=10, disable=False)
     for step in progress:
         if step % batches == 0:
             order = torch.randperm(count)
         picks = order[step % batches * BATCH :][:BATCH]
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = LEARNING_RATE * _schedule(step, steps)
         loss = _loss(network(_disturbed(portraits.pictures[picks])), targets[picks])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     blind = Reader(network.eval(), mean, spread, np.sqrt(_variance(portraits)), np.zeros(sum(GROUPS.values())))
     return _validated(blind, f"{count} portraits, {epochs} epochs")
 
 
-def _schedule(step: int, steps: int) -> float:
+def _rate(step: int, steps: int) -> float:
+    """The part of LEARNING_RATE that ``step`` takes."""
     return min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
@@ -124,21 +125,17 @@ def _validated(blind: Reader, made_from: str) -> tuple[Reader, dict[str, str]]:
         read = blind.read(portraits.pictures.movedim(1, -1).numpy() / 255)
         unexplained = np.square(apart(read, portraits.truths)).mean(0)
         r2[name] = 1 - unexplained / np.maximum(_variance(portraits), 1e-6)
-        errors[name] = float(blind.landmark_error(read, portraits.truths).mean())
+        errors[name] = round(float(blind.landmark_error(read, portraits.truths).mean()), 2)
     judged = r2["all families"].copy()
     group(judged, "content")[:] = group(r2["held-out families"], "content")
     reader = dataclasses.replace(blind, r2=judged)
     accuracy = {name: {part: round(float(np.median(group(r2[name], part))), 3) for part in GROUPS} for name in sets}
-    fields = {"content": Content.FIELDS, "style": Style.FIELDS}
     counted = {
-        part: [n for n, c in zip(f, group(reader.counted, part), strict=True) if c] for part, f in fields.items()
+        part: [name for name, flag in zip(fields, group(reader.counted, part), strict=True) if flag]
+        for part, fields in (("content", Content.FIELDS), ("style", Style.FIELDS))
     }
-    return reader, {
-        "made_from": made_from,
-        "median_r2": json.dumps(accuracy),
-        "landmark_error_pixels": json.dumps({name: round(error, 2) for name, error in errors.items()}),
-        "counted": json.dumps(counted),
-    }
+    metadata = {"median_r2": accuracy, "landmark_error_pixels": errors, "counted": counted}
+    return reader, {"made_from": made_from, **{name: json.dumps(value) for name, value in metadata.items()}}
 
 
 def make(count: int, epochs: int, folder: Path):

@@ -22,11 +22,7 @@ GROUPS = {"content": len(Content.FIELDS), "style": len(Style.FIELDS), "landmarks
 """Numbers that are read, by group and in this order; landmarks as x and y in 0..1."""
 CONTENT_AMOUNTS = ("curl", "beard", "moustache", "glasses", "freckles", "mouth_open")
 """Parameters of a person that do nothing below 0, where all their values count as 0, as a style's ``AMOUNTS`` do."""
-IS_AMOUNT = np.array(
-    [name in CONTENT_AMOUNTS for name in Content.FIELDS]
-    + [name in AMOUNTS for name in Style.FIELDS]
-    + [False] * GROUPS["landmarks"]
-)
+IS_AMOUNT = np.isin([*Content.FIELDS, *Style.FIELDS, *LANDMARKS, *LANDMARKS], [*CONTENT_AMOUNTS, *AMOUNTS])
 HUES = np.flatnonzero([goes_round(name) for name in Content.FIELDS + Style.FIELDS])
 """Where the parameters stand that go round: -1 is the same colour as 1."""
 OUTPUTS = sum(GROUPS.values()) + len(HUES)
@@ -48,9 +44,8 @@ def clipped(numbers: np.ndarray) -> np.ndarray:
 
 def group(numbers: np.ndarray, name: str) -> np.ndarray:
     """The part of ``numbers`` [..., all groups] that is one group's."""
-    names = list(GROUPS)
-    start = sum(GROUPS[before] for before in names[: names.index(name)])
-    return numbers[..., start : start + GROUPS[name]]
+    parts = np.split(numbers, np.cumsum([*GROUPS.values()])[:-1], axis=-1)
+    return dict(zip(GROUPS, parts, strict=True))[name]
 
 
 def apart(numbers: np.ndarray, others: np.ndarray) -> np.ndarray:

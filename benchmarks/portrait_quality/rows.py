@@ -33,26 +33,18 @@ PICTURES_BESIDE = (SOURCE_ROW, TARGET_ROW, THROUGH_VAE_ROW)
 """Rows whose pictures the contact sheet shows anyway, or that look as the right answer does."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Measure:
-    """One number of a picture: its name, the head of its column, and how it is written."""
-
-    name: str
-    head: str
-    form: str
-
-
-MEASURES = (
-    Measure("pixels", "pixels", ".3f"),
-    Measure("blended", "blended", ".3f"),
-    Measure("ssim", "SSIM", ".3f"),
-    Measure("content", "content", ".2f"),
-    Measure("landmarks", "landmarks", ".1f"),
-    Measure("style", "style", ".2f"),
-    Measure("colour", "colour", ".1f"),
-    Measure("texture", "texture", ".2f"),
-    Measure("diversity", "diversity", ".3f"),
-)
+MEASURES = {
+    "pixels": ".3f",
+    "blended": ".3f",
+    "ssim": ".3f",
+    "content": ".2f",
+    "landmarks": ".1f",
+    "style": ".2f",
+    "colour": ".1f",
+    "texture": ".2f",
+    "diversity": ".3f",
+}
+"""The numbers of a picture, and how each is written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,39 +62,35 @@ class Judge:
     def __init__(self, reader: Reader):
         self._reader = reader
 
-    def row(self, name: str, tasks: list[Task], pictures: Callable[[Task], np.ndarray]) -> Row:
-        """A row whose pictures [seeds, 128, 128, 3] of each task are ``pictures(task)``; seeds are averaged."""
-        return self._row(name, tasks, pictures, "ground_truth", "style")
+    def row(self, name: str, tasks: list[Task], pictures: Callable[[Task], np.ndarray], of_photo: bool = False) -> Row:
+        """A row whose pictures [seeds, 128, 128, 3] of each task are ``pictures(task)``; seeds are averaged.
 
-    def photo_row(self, name: str, tasks: list[Task], pictures: Callable[[Task], np.ndarray]) -> Row:
-        """The same where the right answer is the photo, and the style its own."""
-        return self._row(name, tasks, pictures, "source", "photo")
+        With ``of_photo`` the right answer is the photo, and the style its own.
+        """
+        values, first = [], []
+        for task in tasks:
+            found, triple = pictures(task), task.triple
+            style = triple.photo if of_photo else triple.style
+            right, artwork = (task.source, task.source) if of_photo else (task.ground_truth, task.target)
+            values.append(self._values(found, right[0].numpy(), artwork[0].numpy(), truth(triple.source, style)))
+            first.append(found[0])
+        return Row(name, {measure: np.array([value[measure] for value in values]) for measure in MEASURES}, first)
 
-    def _row(self, name: str, tasks: list[Task], pictures, answer: str, style: str) -> Row:
-        found = {task.name: pictures(task) for task in tasks}
-        values = [
-            self._values(
-                found[task.name],
-                getattr(task, answer)[0].numpy(),
-                (task.source if style == "photo" else task.target)[0].numpy(),
-                truth(task.triple.source, getattr(task.triple, style)),
-            )
-            for task in tasks
-        ]
-        by_measure = {m.name: np.array([value[m.name] for value in values]) for m in MEASURES}
-        return Row(name, by_measure, [found[task.name][0] for task in tasks])
-
-    def _values(self, pictures: np.ndarray, right: np.ndarray, target: np.ndarray, true: np.ndarray) -> dict:
+    def _values(self, pictures: np.ndarray, right: np.ndarray, artwork: np.ndarray, true: np.ndarray) -> dict:
         read = self._reader.read(pictures)
+
+        def each(distance: Callable, other: np.ndarray) -> list[float]:
+            return [distance(picture, other) for picture in pictures]
+
         values = {
-            "pixels": [metrics.pixel_error(picture, right) for picture in pictures],
-            "blended": [metrics.blended_error(picture, right) for picture in pictures],
-            "ssim": [metrics.similarity(picture, right) for picture in pictures],
+            "pixels": each(metrics.pixel_error, right),
+            "blended": each(metrics.blended_error, right),
+            "ssim": each(metrics.similarity, right),
             "content": self._reader.error(read, true, "content"),
             "landmarks": self._reader.landmark_error(read, true),
             "style": self._reader.error(read, true, "style"),
-            "colour": [metrics.colour_distance(picture, target) for picture in pictures],
-            "texture": [metrics.texture_distance(picture, target) for picture in pictures],
+            "colour": each(metrics.colour_distance, artwork),
+            "texture": each(metrics.texture_distance, artwork),
             "diversity": [metrics.diversity(pictures)],
         }
         return {name: float(np.mean(numbers)) for name, numbers in values.items()}
@@ -110,38 +98,34 @@ class Judge:
 
 def tables_of_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task]) -> dict[str, list[Row]]:
     """All rows by their table; ``runs`` are those of a training by the name of their task, by the training's name."""
-    styo = [judge.row(name, tasks, _kept(runs[FULL], kind)) for name, kind in STYO_ROWS.items()]
-    tables = {MAIN: styo + _baseline_rows(judge, runs, tasks), PASSES: _source_rows(judge, runs, tasks)}
+
+    def kept(training: str, kind: str) -> Callable[[Task], np.ndarray]:
+        return lambda task: runs[training][task.name].pictures(kind)
+
+    results = {name: kept(FULL, kind) for name, kind in STYO_ROWS.items()} | {
+        "DreamBooth, image to image": kept(DREAMBOOTH, IMAGE),
+        "colour transfer (Reinhard)": lambda t: transfer_colours(t.source[0].numpy(), t.target[0].numpy())[None],
+        SOURCE_ROW: lambda task: task.source.numpy(),
+        TARGET_ROW: lambda task: task.target.numpy(),
+        THROUGH_VAE_ROW: _through_vae(lambda task: task.ground_truth),
+    }
+    photos = {
+        "source pass, forward-diffused photo": kept(FULL, f"{SOURCE}-{FORWARD}"),
+        "source pass, inverted photo": kept(FULL, f"{SOURCE}-{INVERTED}"),
+        "the photo through the VAE": _through_vae(lambda task: task.source),
+        "the photo itself": lambda task: task.source.numpy(),
+    }
+    tables = {
+        MAIN: [judge.row(name, tasks, pictures) for name, pictures in results.items()],
+        PASSES: [judge.row(name, tasks, pictures, of_photo=True) for name, pictures in photos.items()],
+    }
     components = [name for name in (POSITIVE, NEGATIVE) if name in runs]
     settings = [name for name in runs if name.startswith(("style-repeats", "content-repeats", "method", "optimizer"))]
     for title, trainings in ((COMPONENTS, components), (SETTINGS, settings)):
         if trainings:
             fewer = [task for task in tasks if task.name in runs[trainings[0]]]
-            rows = [(_title(name), _kept(runs[name], FORWARD)) for name in (*trainings, FULL)]
-            tables[title] = [judge.row(name, fewer, pictures) for name, pictures in rows]
+            tables[title] = [judge.row(_title(name), fewer, kept(name, FORWARD)) for name in (*trainings, FULL)]
     return tables
-
-
-def _source_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task]) -> list[Row]:
-    """How nearly source passes give the photo back, beside what the VAE makes of it."""
-    rows = {
-        "source pass, forward-diffused photo": _kept(runs[FULL], f"{SOURCE}-{FORWARD}"),
-        "source pass, inverted photo": _kept(runs[FULL], f"{SOURCE}-{INVERTED}"),
-        "the photo through the VAE": _through_vae(lambda task: task.source),
-        "the photo itself": lambda task: task.source.numpy(),
-    }
-    return [judge.photo_row(name, tasks, pictures) for name, pictures in rows.items()]
-
-
-def _baseline_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Task]) -> list[Row]:
-    baselines = {
-        "DreamBooth, image to image": _kept(runs[DREAMBOOTH], IMAGE),
-        "colour transfer (Reinhard)": lambda task: transfer_colours(*_photo_and_artwork(task))[None],
-        SOURCE_ROW: lambda task: task.source.numpy(),
-        TARGET_ROW: lambda task: task.target.numpy(),
-        THROUGH_VAE_ROW: _through_vae(lambda task: task.ground_truth),
-    }
-    return [judge.row(name, tasks, pictures) for name, pictures in baselines.items()]
 
 
 def _title(training: str) -> str:
@@ -149,20 +133,7 @@ def _title(training: str) -> str:
     return TITLES.get(training, f"{setting.replace('-', '_')} {value}")
 
 
-def _kept(runs: dict[str, Run], kind: str) -> Callable[[Task], np.ndarray]:
-    return lambda task: runs[task.name].pictures(kind)
-
-
-def _photo_and_artwork(task: Task) -> tuple[np.ndarray, np.ndarray]:
-    return task.source[0].numpy(), task.target[0].numpy()
-
-
 def _through_vae(image: Callable[[Task], torch.Tensor]) -> Callable[[Task], np.ndarray]:
     """What the VAE makes of an IMAGE of each task."""
     parts = Parts.demo()
-
-    def through(task: Task) -> np.ndarray:
-        with torch.inference_mode():
-            return parts.decode(parts.encode(image(task))).numpy()
-
-    return through
+    return lambda task: parts.decode(parts.encode(image(task))).numpy()

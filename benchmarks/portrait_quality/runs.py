@@ -16,17 +16,16 @@ from PIL import Image
 from shared import launch
 from styo.demo import weights
 from styo.demo.portraits import features
+from torchvision.utils import save_image
 
-from .attention import columns_moved, content_attention
-from .causal import moved_towards
-from .losses import loss_matrix
-from .passes import Parts, Passes, train
+from . import inside
+from .passes import Parts, PortraitPasses, train
 from .trainings import DREAMBOOTH, FULL, INSPECTED_TRIPLES, UNTRAINED, Training
 from .triples import Task
 
 NUMBERS = "numbers.json"
 PACKAGES = ("styo_attention", "training", "bridge", "nodes", "demo")
-MODULES = ("runs", "passes", "losses", "attention", "causal")
+MODULES = ("portrait_quality/runs", "portrait_quality/passes", "portrait_quality/inside", "shared/passes")
 """Code that a run's pictures and numbers come from."""
 SOURCE, FREE, FORWARD, INVERTED, ATTENTION, IMAGE = "source", "free", "forward", "inverted", "attention", "image"
 """Kinds of pictures: source passes, and stylizations: free of FCC, with the maps of the forward-diffused and of the
@@ -65,14 +64,13 @@ class Run:
 
     def keep(self, kind: str, seed: int, image: torch.Tensor):
         """Write an IMAGE of one picture."""
-        pixels = (255 * image[0]).round().to(torch.uint8).numpy()
-        Image.fromarray(pixels).save(self.folder / f"{kind}-{seed}.png")
+        save_image(image[0].movedim(-1, 0), self.folder / f"{kind}-{seed}.png")
 
 
 def made_with(*more: str) -> str:
     """What a run's results come from beside its recipe: a digest of the code and the weights, and ``more``."""
     code = [path for package in PACKAGES for path in sorted((launch.ROOT / package).rglob("*.py"))]
-    code += [Path(__file__).with_name(f"{name}.py") for name in MODULES]
+    code += [launch.ROOT / "benchmarks" / f"{name}.py" for name in MODULES]
     digests = [weights.digest(path) for path in (*code, weights.PATH)]
     return hashlib.sha256(repr((digests, torch.__version__, more)).encode()).hexdigest()
 
@@ -97,58 +95,57 @@ def _styo(run: Run, parts: Parts) -> dict:
     if recipe.auxiliary_count:
         images["auxiliary_images"] = task.auxiliary(recipe.auxiliary_count)
     if recipe.steps:
-        parts = _timed(seconds, "training", lambda: train(parts, images, recipe))
-    passes = Passes(parts, recipe)
+        parts = _timed(seconds, "training", train, parts, images, recipe)
+    passes = PortraitPasses(parts, recipe)
     if recipe.steps:
         _stylize(run, passes, seconds)
     inspected = name in (FULL, UNTRAINED) and task.number < INSPECTED_TRIPLES
     return {"seconds": seconds} | (_inside(run, passes, images) if inspected else {})
 
 
-def _stylize(run: Run, passes: Passes, seconds: dict[str, float]):
+def _stylize(run: Run, passes: PortraitPasses, seconds: dict[str, float]):
     photo, whole = run.task.source, run.training.name == FULL
-    makers = {FORWARD: passes.forward_diffused} | ({INVERTED: passes.inverted} if whole else {})
     stylize = {}
-    for kind, make in makers.items():
-        source = _timed(seconds, f"source pass, {kind}", lambda make=make: make(photo))
-        run.keep(f"{SOURCE}-{kind}", 0, passes.parts.decode(source.latent))
+    for kind, make in ((FORWARD, passes.forward_diffused), (INVERTED, passes.inverted))[: 1 + whole]:
+        source = _timed(seconds, f"source pass, {kind}", make, photo)
+        run.keep(f"{SOURCE}-{kind}", 0, passes.parts.decode(source))
         stylize[kind] = functools.partial(passes.stylization, source=source)
     if whole:
         stylize[FREE] = passes.stylization
-        stylize[ATTENTION] = functools.partial(passes.source_attention, photo)
+        stylize[ATTENTION] = functools.partial(passes.source_attention, passes.parts.encode(photo))
         stylize[IMAGE] = functools.partial(passes.image_to_image, photo)
     for kind, make in stylize.items():
         for seed in run.training.seeds:
-            latent = _timed(seconds, f"stylization, {kind}", lambda make=make, seed=seed: make(seed=seed))
+            latent = _timed(seconds, f"stylization, {kind}", make, seed=seed)
             run.keep(kind, seed, passes.parts.decode(latent))
 
 
-def _inside(run: Run, passes: Passes, images: dict[str, torch.Tensor]) -> dict:
+def _inside(run: Run, passes: PortraitPasses, images: dict[str, torch.Tensor]) -> dict:
     """What the maps and the identifiers mean."""
     triple = run.task.triple
     source, own = passes.forward_diffused(run.task.source), passes.captured_stylization(run.training.seeds[0])
     pictures = {name.partition("_")[0]: image for name, image in images.items()}
     return {
-        "attention": content_attention(source.latent, features(triple.source, triple.photo)),
-        "columns_moved": columns_moved(source.latent, own),
-        "causal": moved_towards(passes),
-        "losses": loss_matrix(passes, pictures).tolist(),
+        "attention": inside.content_attention(source, features(triple.source, triple.photo)),
+        "columns_moved": inside.columns_moved(source, own),
+        "causal": inside.moved_towards(passes),
+        "losses": inside.loss_matrix(passes, pictures).tolist(),
     }
 
 
 def _dreambooth(run: Run, parts: Parts) -> dict:
     """The artwork alone under one identifier for its style, and then image to image from the photo."""
     task, recipe, seconds = run.task, run.training.recipe, {}
-    parts = _timed(seconds, "training", lambda: train(parts, {"auxiliary_images": task.target}, recipe))
-    passes = Passes(parts, recipe)
+    parts = _timed(seconds, "training", train, parts, {"auxiliary_images": task.target}, recipe)
+    passes = PortraitPasses(parts, recipe)
     for seed in run.training.seeds:
         run.keep(IMAGE, seed, parts.decode(passes.image_to_image(task.source, seed, passes.auxiliary)))
     return {"seconds": seconds}
 
 
-def _timed(seconds: dict[str, float], name: str, work):
+def _timed(seconds: dict[str, float], name: str, work, *args, **kwargs):
     """What ``work`` returns; its seconds are noted, those of the latest run of a name."""
     begin = time.monotonic()
-    result = work()
+    result = work(*args, **kwargs)
     seconds[name] = round(time.monotonic() - begin, 2)
     return result

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 
 import numpy as np
 from shared.intervals import mean_and_interval
 
-from .losses import TERMS
+from .inside import TERMS
 from .rows import FULL_ROW, MEASURES, Row
 from .runs import Run
 from .trainings import FULL, UNTRAINED
@@ -15,34 +16,33 @@ from .trainings import FULL, UNTRAINED
 Table = list[list[str]]
 
 
-def results(rows: list[Row]) -> Table:
-    """Every row's means with their intervals."""
-    table = [["", *(measure.head for measure in MEASURES)]]
-    return table + [[row.name, *(_cell(row.values[m.name], m.form) for m in MEASURES)] for row in rows]
+def results(rows: list[Row], less: Row | None = None) -> Table:
+    """Every row's means with their intervals; how much more that is than row ``less`` has, on the same triples."""
+    sign = "+" if less else ""
+    table = [["", *(name.replace("ssim", "SSIM") for name in MEASURES)]]
+    for row in (row for row in rows if row is not less):
+        found = {name: row.values[name] - (less.values[name] if less else 0) for name in MEASURES}
+        table.append([row.name, *(_cell(found[name], sign + form) for name, form in MEASURES.items())])
+    return table
 
 
 def differences(rows: list[Row]) -> Table:
-    """How much more each row has than StyO as it is shipped, on the same triples, with that difference's interval."""
-    shipped = next(row for row in rows if row.name == FULL_ROW)
-    table = [["", *(measure.head for measure in MEASURES)]]
-    for row in rows:
-        if row is not shipped:
-            more = {m.name: row.values[m.name] - shipped.values[m.name] for m in MEASURES}
-            table.append([row.name, *(_cell(more[m.name], "+" + m.form) for m in MEASURES)])
-    return table
+    """How much more each row has than StyO as it is shipped."""
+    return results(rows, next(row for row in rows if row.name == FULL_ROW))
 
 
 def figures(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
     """Mean and interval of every measure by row."""
-    return {
-        row.name: {m.name: [round(x, 5) for x in mean_and_interval(row.values[m.name])] for m in MEASURES}
-        for row in rows
-    }
+    return {row.name: {name: _rounded(mean_and_interval(row.values[name])) for name in MEASURES} for row in rows}
 
 
 def values(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
     """Every measure's value for each triple by row, for comparisons that the tables do not make."""
-    return {row.name: {m.name: [round(float(x), 5) for x in row.values[m.name]] for m in MEASURES} for row in rows}
+    return {row.name: {name: _rounded(row.values[name]) for name in MEASURES} for row in rows}
+
+
+def _rounded(numbers: Iterable[float]) -> list[float]:
+    return [round(float(number), 5) for number in numbers]
 
 
 def losses(runs: dict[str, dict[str, Run]]) -> Table:

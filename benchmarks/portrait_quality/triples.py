@@ -6,13 +6,7 @@ import dataclasses
 
 import numpy as np
 import torch
-from styo.demo.held_out import (
-    EVALUATION_FAMILIES,
-    EVALUATION_SEED,
-    IDENTITIES,
-    TUNING_FAMILIES,
-    TUNING_SEED,
-)
+from styo.demo.held_out import EVALUATION_FAMILIES, EVALUATION_SEED, IDENTITIES, TUNING_FAMILIES, TUNING_SEED
 from styo.demo.triples import Triple, auxiliary_images
 
 TRIPLES = 30
@@ -30,25 +24,21 @@ class Task:
     @property
     def source(self) -> torch.Tensor:
         """The photo, IMAGE [1, 128, 128, 3]."""
-        return _image(self.triple.source_image)
+        return torch.from_numpy(self.triple.source_image)[None]
 
     @property
     def target(self) -> torch.Tensor:
         """The artwork, IMAGE [1, 128, 128, 3]."""
-        return _image(self.triple.target_image)
+        return torch.from_numpy(self.triple.target_image)[None]
 
     @property
     def ground_truth(self) -> torch.Tensor:
         """The right answer, IMAGE [1, 128, 128, 3]."""
-        return _image(self.triple.ground_truth)
+        return torch.from_numpy(self.triple.ground_truth)[None]
 
     def auxiliary(self, count: int) -> torch.Tensor:
         """Other people's photos, IMAGE [count, 128, 128, 3]."""
         return torch.from_numpy(np.stack(list(auxiliary_images(count, self.identities, self.number))))
-
-
-def _image(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(picture)[None]
 
 
 def tasks(tuning: bool = False) -> list[Task]:

@@ -35,14 +35,9 @@ def _counted() -> Iterator[LiveBytes]:
         yield live
 
 
-def _draw(side: int) -> Draw:
-    z = torch.randn(3, 4, side, side)
-    return Draw(z, torch.randint(1000, (3,)), torch.randn_like(z))
-
-
 def ours(settings: Settings, of: models.Unet = models.SD15) -> int:
     """Peak bytes of the pack's training."""
-    dtype = DTYPES[settings.precision]
+    dtype, side = DTYPES[settings.precision], settings.resolution // 8
     with _counted() as live:
         unet = UNetModel(**of.unet_config(), dtype=torch.float32, operations=unet_copy.PlainLayers)
         unet.requires_grad_(False).eval()
@@ -56,11 +51,11 @@ def ours(settings: Settings, of: models.Unet = models.SD15) -> int:
         optimizer = BackwardOptimizer(groups, settings.step_size, scale_loss=False, kind=settings.optimizer)
         eps_theta = unet_copy.eps_theta(unet, torch.rand(2, 1000), dtype)
         for _ in range(STEPS):
-            draw = _draw(settings.resolution // 8)
+            z, t = torch.randn(3, 4, side, side), torch.randint(1000, (3,))
             condition = {"context": torch.randn(3, models.TOKENS, of.context)}
             if channels := of.unet_config()["adm_in_channels"]:
                 condition["y"] = torch.randn(3, channels)
-            terms = triple_reconstruction_loss(eps_theta, draw.z, draw.t, draw.eps, condition, torch.rand(1000))
+            terms = triple_reconstruction_loss(eps_theta, z, t, torch.randn_like(z), condition, torch.rand(1000))
             optimizer.step(terms.sum())
     return live.peak
 
@@ -78,5 +73,6 @@ def peer(settings: Settings, of: models.Unet = models.SD15) -> int:
         loop = DreamBoothLoop(unet, [latents] * 3, [contexts] * 3, settings, "cpu", fused=True)
         live.peak = live.now
         for _ in range(STEPS):
-            loop.step(_draw(side))
+            z = torch.randn(3, 4, side, side)
+            loop.step(Draw(z, torch.randint(1000, (3,)), torch.randn_like(z)))
     return live.peak

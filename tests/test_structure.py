@@ -1,9 +1,11 @@
 """The rooms of the pack: who imports whom, as docs/structure.md draws it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+from on_gpu.programme import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
 ARROWS = {
@@ -75,3 +77,25 @@ def test_the_pack_imports_itself_by_relative_paths_only():
 def test_a_module_is_about_one_thing():
     long = {path.name: len(path.read_text("utf-8").splitlines()) for room in ARROWS for path in modules(room)}
     assert max(long.values()) <= MOST_LINES, long
+
+
+@pytest.mark.parametrize("room", ["nodes", "training", "styo_attention", "bridge", "demo"])
+def test_the_page_on_structure_names_every_module_of_a_room(room):
+    tree = (ROOT / "docs/structure.md").read_text("utf-8").partition("## The modules")[2]
+    lines = re.search(rf"^{room}/.*\n((?:  .*\n)*)", tree, re.M)[1]
+    modules = {path.stem for path in (ROOT / room).glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"^  (\w+)\.py  ", lines, re.M)) == modules
+
+
+def test_every_module_of_the_benchmarks_serves_a_command():
+    modules = [path for path in (ROOT / "benchmarks").glob("*/*.py") if path.stem != "__init__"]
+    commands = list((ROOT / "benchmarks").glob("*.py"))
+    imports = "\n".join(
+        line
+        for path in (*modules, *commands)
+        for line in path.read_text("utf-8").splitlines()
+        if " import " in f" {line}"
+    )
+    for path in modules:
+        used = re.search(rf"(from|import)\b.*\b{path.stem}\b", imports)
+        assert used or path.stem in [part.name for part in PARTS], f"nothing needs {path.parent.name}/{path.name}"

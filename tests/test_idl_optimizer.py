@@ -4,6 +4,7 @@ import pytest
 import torch
 from styo.training.optimizer import KINDS, BackwardOptimizer, state_bytes
 from styo.training.settings import Settings
+from torch.utils._python_dispatch import TorchDispatchMode
 
 RATE = 1e-4
 
@@ -66,6 +67,32 @@ def test_steps_are_torchs_own_after_the_backward_pass(kind, scale_loss):
     for a, b, start in zip(nets[0].parameters(), nets[1].parameters(), network(seed).parameters(), strict=True):
         torch.testing.assert_close(a - start, b - start, rtol=1e-3, atol=RATE * 1e-2, msg=f"seed {seed}")
         assert not torch.equal(a, start)
+
+
+class Reads(TorchDispatchMode):
+    """Collects the tensors whose number the host reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.tensors = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default:
+            self.tensors.append(args[0])
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_never_waits_for_a_number_from_the_device(kind):
+    matrices = list(as_matrices(network(0)).values())
+    optimizer = KINDS[kind].make(matrices, RATE)
+    for _ in range(2):
+        for matrix in matrices:
+            matrix.grad = torch.rand_like(matrix)
+        with Reads() as reads:
+            optimizer.step()
+    counters = [state["step"] for state in optimizer.state.values()]
+    assert all(any(read is counter for counter in counters) for read in reads.tensors)
 
 
 @pytest.mark.parametrize("gradient", [1e-8, 1e-4, 1e2])

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import torch
 
+from . import adafactor
+
 FP16_LOSS_SCALE = 2.0**16
 NEVER = 2**31 - 1
 FUSED_DEVICES = ("cpu", "cuda", "xpu")
@@ -32,15 +34,10 @@ class Adam:
 
 
 class Adafactor:
-    """Adafactor (arXiv 1804.04235) without weight decay: torch's own, remembering a row and a column of each matrix.
+    """Adafactor (arXiv 1804.04235) without weight decay, with a row and a column remembered of each matrix.
 
-    Torch multiplies the rate by max(EPSILON_2, RMS(parameter)). With an EPSILON_2 above every RMS, and the rate divided
-    by it, a step's RMS is at most ``learning_rate``, as Adam's is. EPSILON_1 is so small that it only keeps
-    zeros from being divided by; torch's own keeps gradients below 1e-5 from being brought to one size. A convolution
-    [out, in, h, w] is stepped as the matrix [out, in h w], of which much less is remembered.
+    A convolution [out, in, h, w] is stepped as the matrix [out, in h w], of which much less is remembered.
     """
-
-    EPSILON_1, EPSILON_2 = 1e-15, 1e3
 
     @staticmethod
     def shape(parameter: torch.Size) -> tuple[int, ...]:
@@ -55,10 +52,9 @@ class Adafactor:
         rows, columns = shape
         return {"row_var": (rows, 1), "col_var": (1, columns)}
 
-    @classmethod
-    def make(cls, parameters: list[torch.nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-        rate, epsilons = learning_rate / cls.EPSILON_2, (cls.EPSILON_1, cls.EPSILON_2)
-        return torch.optim.Adafactor(parameters, lr=rate, eps=epsilons)
+    @staticmethod
+    def make(parameters: list[torch.nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+        return adafactor.Adafactor(parameters, learning_rate)
 
 
 KINDS = {"adam": Adam, "adafactor": Adafactor}

@@ -2,36 +2,26 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import comfy.model_management
 import pytest
 import torch
 from idl_runs import files, inputs, load, run, run_inputs, same
+from idl_soak import at_step, kill
 from styo.bridge import unet_copy
 from styo.bridge.progress import TrainingProgress
 from styo.training import optimizer, safetensors_file
 
-KILLED_RUN = """
-import os, signal, sys
-sys.path[:0] = {folders!r}
-import conftest, folder_paths, torch
-from idl_runs import run
-from styo.bridge.progress import TrainingProgress
-torch.set_num_threads(1)
-folder_paths.set_output_directory({output!r})
-call = TrainingProgress.__call__
-def kill_at_5(self, history):
-    if history.step == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    call(self, history)
-TrainingProgress.__call__ = kill_at_5
-run(**{changes!r})
-"""
+FORK = multiprocessing.get_context("fork")
+
+
+def killed_run(step, changes):
+    """A run whose process is killed once ``step`` steps are done."""
+    at_step(step, kill)
+    run(**changes)
 
 
 @contextlib.contextmanager
@@ -62,11 +52,10 @@ def uninterrupted(**changes):
 )
 def test_killed_between_two_saves_it_ends_with_the_same_weights(output, caplog, changes):
     changes = {"steps": 7, "save_every": 2, **changes}
-    tests = Path(__file__).parent
-    folders = [str(tests), str(tests.parent / "scripts")]
-    script = KILLED_RUN.format(folders=folders, output=str(output), changes=changes)
-    process = subprocess.run([sys.executable, "-P", "-c", script], env=os.environ, capture_output=True)
-    assert process.returncode == -signal.SIGKILL, process.stderr.decode()[-2000:]
+    process = FORK.Process(target=killed_run, args=(5, changes))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert files(output) == [f"loras/StyO/idl_step0000{step}_00001_.safetensors" for step in (2, 4)]
     with caplog.at_level(logging.INFO):
         *_, weights, loss = run(**changes)

@@ -1,5 +1,8 @@
 """Tiny random Stable Diffusion models of every layout, built as ComfyUI's own MODEL, CLIP and VAE."""
 
+import functools
+import types
+
 import torch
 
 WIDTH = 64
@@ -22,16 +25,24 @@ A middle depth of -1 leaves one ResBlock there, -2 nothing.
 """
 
 
-def _randomize(module, generator, gain=1.0):
-    """Give every parameter a sensible random value; ComfyUI's layers come uninitialised."""
-    for name, parameter in module.named_parameters():
-        if parameter.ndim > 1:
-            fan_in = parameter[0].numel()
-            value = torch.randn(parameter.shape, generator=generator) * gain * fan_in**-0.5
-        elif name.endswith("bias"):
-            value = torch.randn(parameter.shape, generator=generator) * 0.02
+@functools.cache
+def _random_values(parameters, seed, gain):
+    """Sensible random values for parameters of these names and shapes; drawn once, however many models need them."""
+    generator = torch.Generator().manual_seed(seed)
+    values = []
+    for name, shape in parameters:
+        value = torch.randn(shape, generator=generator)
+        if len(shape) > 1:
+            values.append(value * gain * shape[1:].numel() ** -0.5)
         else:
-            value = 1 + torch.randn(parameter.shape, generator=generator) * 0.02
+            values.append(value * 0.02 + (0 if name.endswith("bias") else 1))
+    return values
+
+
+def _randomize(module, seed, gain=1.0):
+    """Give every parameter a random value; ComfyUI's layers come uninitialised."""
+    parameters = tuple((name, parameter.shape) for name, parameter in module.named_parameters())
+    for parameter, value in zip(module.parameters(), _random_values(parameters, seed, gain), strict=True):
         parameter.data.copy_(value)
 
 
@@ -78,7 +89,7 @@ def make_model(seed=0, dtype=torch.float32, layout="sd1", prediction=None, zsnr=
         config.set_inference_dtype(dtype, None)
         config.quant_config = quant_config
         model = config.get_model({}, "", device=torch.device("cpu"))
-        _randomize(model.diffusion_model, torch.Generator().manual_seed(seed), gain=1.2)
+        _randomize(model.diffusion_model, seed, gain=1.2)
         # Sharper cross attention than random weights give: the maps must matter for a test of maps to mean anything.
         for name, parameter in model.diffusion_model.named_parameters():
             if "attn2.to_q" in name or "attn2.to_k" in name or "attn2.to_v" in name:
@@ -103,6 +114,13 @@ def sizes(width, count):
     }
 
 
+@functools.cache
+def _shared(tokenizer):
+    """``tokenizer`` as ComfyUI makes it, one for all CLIPs: reading its vocabulary takes longest of making one."""
+    made = tokenizer()
+    return lambda **_: made
+
+
 def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, family="sd1", layers=None, tokenizer_data=None):
     """A CLIP of one of ENCODERS with ComfyUI's tokenizers; ``layers`` are other sizes for encoder l."""
     import comfy.sd
@@ -115,21 +133,20 @@ def make_clip(seed=0, dtype=torch.float32, embedding_directory=None, family="sd1
         "sd2": (sd2_clip.SD2Tokenizer, sd2_clip.SD2ClipModel),
         "sdxl": (comfy.sdxl_clip.SDXLTokenizer, comfy.sdxl_clip.SDXLClipModel),
     }
-
-    class Target:
-        params = {}
-        tokenizer, clip = classes[family]
-
+    tokenizer, clip = classes[family]
+    if not (embedding_directory or tokenizer_data):
+        tokenizer = _shared(tokenizer)
+    target = types.SimpleNamespace(params={}, tokenizer=tokenizer, clip=clip)
     encoders = {key: sizes(width, 2 if family == "sd1" else 4) for key, width in ENCODERS[family].items()}
     if layers:
         encoders["l"] = layers
     clip = comfy.sd.CLIP(
-        Target,
+        target,
         embedding_directory=embedding_directory,
         tokenizer_data=tokenizer_data or {},
         model_options={"dtype": dtype, **{f"clip_{key}_model_config": each for key, each in encoders.items()}},
     )
-    _randomize(clip.cond_stage_model, torch.Generator().manual_seed(seed))
+    _randomize(clip.cond_stage_model, seed)
     return clip
 
 
@@ -152,5 +169,5 @@ def make_vae(seed=0):
     }
     with torch.inference_mode(False):
         module = AutoencoderKL(ddconfig=ddconfig, embed_dim=4)
-        _randomize(module, torch.Generator().manual_seed(seed))
+        _randomize(module, seed)
     return comfy.sd.VAE(sd=module.state_dict(), config={"params": {"ddconfig": ddconfig, "embed_dim": 4}})

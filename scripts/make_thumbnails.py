@@ -18,6 +18,9 @@ LOOKS = ("look at the photo", "look at the artwork")
 GRID_STEPS = 40
 """Training steps of each of the grid's nine trainings."""
 
+LEARNING_RATES = {"lora": 2e-3}
+"""What the demo's model learns at by methods that the demo doesn't use."""
+
 
 def with_the_demos(prompt: dict, titles: dict[str, str], weights: str, own_faces: bool) -> dict:
     """A template's prompt with the demo's model, portraits and settings, and its faces but for ``own_faces``."""
@@ -47,8 +50,7 @@ def with_the_demos(prompt: dict, titles: dict[str, str], weights: str, own_faces
                 inputs |= choices.prompts
             case "StyOIDLTrain":
                 inputs |= {"steps": min(inputs["steps"], choices.steps), "resolution": choices.size, **choices.training}
-                if inputs["method"] == choices.method:
-                    inputs["learning_rate"] = choices.learning_rate
+                inputs["learning_rate"] = {choices.method: choices.learning_rate, **LEARNING_RATES}[inputs["method"]]
             case "StyOLoadWeights":
                 inputs["weights_name"] = weights
             case "StyOInvertSource":
@@ -65,16 +67,16 @@ def with_the_demos(prompt: dict, titles: dict[str, str], weights: str, own_faces
 
 
 def sheet(name: str, shown: list, results: list):
-    """Small pictures in a strip on the left, the result beside it, and what drew it below."""
+    """Small pictures in a strip on the left, a square of results beside it, and what drew them below."""
     from PIL import Image, ImageDraw, ImageFont
 
     canvas = Image.new("RGB", (SIDE, SIDE), (24, 26, 34))
     for row, picture in enumerate(shown[:3]):
         canvas.paste(picture.resize((STRIP, STRIP), Image.Resampling.LANCZOS), (0, row * STRIP))
     room = SIDE - STRIP if shown else SIDE
-    columns = math.ceil(math.sqrt(min(len(results), MOST_PICTURES)))
+    columns = math.isqrt(min(len(results), MOST_PICTURES))
     side = (room if shown else SIDE - 100) // columns
-    for number, picture in enumerate(results[:MOST_PICTURES]):
+    for number, picture in enumerate(results[: columns**2]):
         at = (SIDE - room + number % columns * side, number // columns * side)
         canvas.paste(picture.resize((side, side), Image.Resampling.LANCZOS), at)
     draw, x, y = ImageDraw.Draw(canvas), SIDE - room + 10, SIDE - 100
@@ -116,7 +118,7 @@ def main():
             run = server.run(prompt)
             pictures = {title: server.pictures(run, id) for id, title in titles.items()}
             pictures |= {node: server.pictures(run, node) for node in LOOKS}
-            strip = [pictures[name] for name in (*LOOKS, templates.SHOWN_PHOTO, templates.SHOWN_ARTWORK)]
+            strip = [pictures.get(name) for name in (*LOOKS, templates.SHOWN_PHOTO, templates.SHOWN_ARTWORK)]
             result = next(pictures[title] for title in templates.RESULTS if pictures.get(title))
             opened = [[Image.open(path).convert("RGB") for path in paths] for paths in (*filter(None, strip), result)]
             sheet(name, [few[0] for few in opened[:-1]][:2], opened[-1]).save(

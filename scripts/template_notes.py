@@ -5,7 +5,8 @@ FULL = """\
 
 1. Choose the **checkpoint**: any Stable Diffusion 1.x model.
 2. Choose the **photo** and the **artwork**. Both faces should lie in the middle square.
-3. **Run.** Training takes its time once for a pair of pictures, and is saved. After that only the drawing runs again.
+3. **Run.** Training takes its time once for a pair of pictures, and is saved; samples and losses appear on the node \
+meanwhile. After that only the drawing runs again.
 
 **Other pictures of the same pair**: change `seed`, `strength`, `cfg`, or `sampling_steps`.
 

@@ -79,18 +79,19 @@ def full(name: str, info: dict, choices: Choices, note: str) -> dict:
     """The whole of StyO in one node, on a checkpoint, with faces that it draws itself."""
     page = Graph(name, info)
     asked, given = asked_for(page, choices)
-    styo = page.place(stylization(page, choices), (430, 345), (400, 440), **given)
-    page.add("MarkdownNote", (430, 850), (400, 280), "What to do", text=note)
+    styo = page.place(stylization(page, choices), (430, 345), (400, 785), **given)
     above, below = (890, -60), (890, 680)
     drawn = {"images": styo["picture"], "filename_prefix": "StyO/stylized"}
-    result = page.add("SaveImage", (930, 0), (560, 620), RESULT, **drawn)
-    shown = styo["photo"].via(above, (1510, -60))
-    page.add("PreviewImage", (1530, 0), (560, 620), SHOWN_PHOTO, images=shown)
+    result = page.add("SaveImage", (930, 0), (665, 620), RESULT, **drawn)
+    shown = styo["photo"].via(above, (1615, -60))
+    page.add("PreviewImage", (1635, 0), (665, 620), SHOWN_PHOTO, images=shown)
+    page.add("MarkdownNote", (930, 730), (400, 400), "What to do", text=note)
     if not choices.one_sampler:
-        page.add("PreviewImage", (930, 730), (360, 400), SHOWN_SOURCE_PASS, images=styo["source_pass"])
-    without = styo["without_fcc"].via(below, (1310, 680))
-    page.add("PreviewImage", (1330, 730), (360, 400), SHOWN_WITHOUT_FCC, images=without)
-    page.add("LossGraphNode", (1730, 730), (360, 400), LOSS, loss=styo["loss"].via(below, (1710, 680)))
+        source_pass = styo["source_pass"].via(below, (1350, 680))
+        page.add("PreviewImage", (1370, 730), (320, 400), SHOWN_SOURCE_PASS, images=source_pass)
+    without = styo["without_fcc"].via(below, (1705, 680))
+    page.add("PreviewImage", (1720, 730), (290, 400), SHOWN_WITHOUT_FCC, images=without)
+    page.add("LossGraphNode", (2040, 730), (260, 400), LOSS, loss=styo["loss"].via(below, (2025, 680)))
     return page.file(**app_mode([*asked, (styo, "seed"), (styo, "training_steps")], result))
 
 
@@ -98,10 +99,11 @@ def repeats(name: str, info: dict) -> dict:
     """Nine trainings, and their pictures in one."""
     page = Graph(name, info)
     asked, given = asked_for(page, Choices())
-    nine = page.place(grid(page, Choices()), (430, 345), (400, 350), **given)
-    page.add("MarkdownNote", (430, 770), (400, 360), "What to do", text=notes.REPEATS)
-    drawn = {"images": nine["grid"], "filename_prefix": "StyO/grid"}
-    result = page.add("SaveImage", (930, 0), (1070, 1130), SHOWN_GRID, **drawn)
+    nine = page.place(grid(page, Choices()), (430, 345), (400, 785), **given)
+    page.add("MarkdownNote", (930, 0), (360, 400), "What to do", text=notes.REPEATS)
+    above = nine["grid"].via((890, -60), (1310, -60))
+    drawn = {"images": above, "filename_prefix": "StyO/grid"}
+    result = page.add("SaveImage", (1330, 0), (1070, 1130), SHOWN_GRID, **drawn)
     return page.file(**app_mode([*asked, (nine, "seed"), (nine, "training_steps")], result))
 
 
@@ -143,15 +145,15 @@ def demo(name: str, info: dict, choices: Choices, note: str) -> dict:
     page = Graph(name, info)
     loaded = page.add("StyODemoModel", (0, 0), (340, 90))
     drawn = page.add("StyODemoPortraits", (0, 160), (340, 210), **PORTRAITS)
-    page.add("MarkdownNote", (0, 440), (340, 480), "What to do", text=note)
+    page.add("MarkdownNote", (0, 440), (340, 730), "What to do", text=note)
     three = {name: loaded[name] for name in ("model", "clip", "vae")}
     pictures = {"photo": drawn["source_image"], "artwork": drawn["target_image"], "faces": drawn["auxiliary_images"]}
-    styo = page.place(stylization(page, choices), (430, 0), (370, 450), **three, **pictures)
-    page.add("LossGraphNode", (430, 570), (370, 310), LOSS, loss=styo["loss"].via((825, 505), (405, 505)))
+    styo = page.place(stylization(page, choices), (430, 0), (370, 740), **three, **pictures)
+    page.add("LossGraphNode", (430, 860), (370, 310), LOSS, loss=styo["loss"].via((825, 795), (405, 795)))
     names = ("picture", "photo", "truth", "without_fcc", "artwork", "source_pass")
     made = {name: styo[name] for name in ("picture", "photo", "without_fcc", "source_pass")}
     made["truth"] = drawn["ground_truth"].via((390, -60), (845, -60))
-    made["artwork"] = drawn["target_image"].via((390, 520), (845, 520))
+    made["artwork"] = drawn["target_image"].via((390, 810), (845, 810))
     large = page.place(enlarged(page, names, LARGE), (880, 0), (190, 160), **made)
     above, below = (1100, -60), (1100, 410)
     two, one, second, third, row, height = 590, 290, 1770, 2090, 470, 340
@@ -172,7 +174,7 @@ def demo(name: str, info: dict, choices: Choices, note: str) -> dict:
 def blueprint(info: dict) -> dict:
     """The whole of StyO as one node, for the page's node library."""
     page = Graph(BLUEPRINT, info)
-    page.place(stylization(page, Choices()), (0, 0), (400, 440))
+    page.place(stylization(page, Choices()), (0, 0), (400, 785))
     return page.file()
 
 

@@ -83,6 +83,13 @@ BROKEN_NODES = """
         .filter(node => node.has_errors || !(node.type in LiteGraph.registered_node_types))
         .map(node => node.title)
 """
+COLOURS_AT_THE_END_OF = """
+    const node = app.graph.nodes.find(node => node.title === arguments[0]), {scale, offset} = app.canvas.ds
+    const [x, y] = [node.pos[0] + offset[0], node.pos[1] + node.size[1] - 200 + offset[1]]
+    const [left, top, width, height] = [x, y, node.size[0], 200].map(length => length * scale)
+    const {data} = app.canvas.canvas.getContext('2d').getImageData(left, top, width, height)
+    return new Set(new Uint32Array(data.buffer)).size
+"""
 SET_WIDGETS = """
     const inside = nodes => nodes.flatMap(node => [node, ...(node.subgraph ? inside(node.subgraph.nodes) : [])])
     for (const [title, values] of Object.entries(arguments[0])) {
@@ -101,6 +108,7 @@ SMALL = {
 DEMO_SMALL = {
     "StyO Demo Portraits": {"auxiliary_count": 2},
     BLUEPRINT: {"training_steps": 2, "sampling_steps": 4},
+    "StyO IDL Train": {"preview_every": 1},
 }
 
 
@@ -175,6 +183,8 @@ def test_an_example_opens_runs_and_finishes_in_the_page(server, page, tmp_path, 
     shown = [image for output in run["outputs"].values() for image in output.get("images", [])]
     files = [server.folder / image["type"] / image["subfolder"] / image["filename"] for image in shown]
     assert len(files) == pictures and all(file.is_file() for file in files)
+    if name == templates.DEMO:
+        assert page.execute_script(COLOURS_AT_THE_END_OF, BLUEPRINT) > 100, "the training's picture, on the closed node"
     assert _severe(page) == []
     print(f"screenshots: {tmp_path}")
 

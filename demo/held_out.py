@@ -6,6 +6,8 @@ either.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from .portraits.content import Content, Identity, Pose
@@ -34,18 +36,19 @@ def identity(number: int, seed: int) -> Identity:
     return Identity.sample(np.random.default_rng((seed, number)))
 
 
+@functools.cache
 def _held_out() -> np.ndarray:
+    """The vectors of all identities that are kept, made when the first is asked for and not at ComfyUI's start."""
     sets = (EVALUATION_SEED, TUNING_SEED)
     return np.stack([identity(number, seed).vector for seed in sets for number in range(IDENTITIES)])
 
 
-HELD_OUT_IDENTITIES = _held_out()
 PRETRAINING_FAMILIES = tuple(name for name in FAMILIES if name not in HELD_OUT_FAMILIES)
 
 
 def is_held_out(identity: Identity) -> bool:
     """Whether an identity is too near one of evaluation or tuning."""
-    distances = np.sqrt(((HELD_OUT_IDENTITIES - identity.vector) ** 2).mean(1))
+    distances = np.sqrt(((_held_out() - identity.vector) ** 2).mean(1))
     return bool(distances.min() < LEAST_DISTANCE)
 
 

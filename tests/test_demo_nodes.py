@@ -48,6 +48,7 @@ def test_the_auxiliary_faces_are_of_nobody_held_out(monkeypatch):
     rng = np.random.default_rng(0)
     others = [Identity.sample(rng) for _ in range(3)]
     kept_back = [held_out.identity(5, seed) for seed in (held_out.EVALUATION_SEED, held_out.TUNING_SEED)]
+    assert not any(map(held_out.is_held_out, others))
     drawn = iter([kept_back[0], others[0], kept_back[1], *others[1:]])
     monkeypatch.setattr(Identity, "sample", classmethod(lambda cls, rng: next(drawn)))
     monkeypatch.setattr(triples, "render", lambda content, style: content.identity)

@@ -65,6 +65,7 @@ def test_training_draws_another_where_a_free_style_is_of_a_held_out_family(monke
 @pytest.mark.parametrize("seed", [held_out.EVALUATION_SEED, held_out.TUNING_SEED])
 def test_training_draws_another_where_a_person_is_held_out(monkeypatch, seed):
     person, other = held_out.identity(3, seed), Identity.sample(np.random.default_rng(0))
+    assert not held_out.is_held_out(other)
     drawn = iter([person, Identity.from_vector(person.vector + 0.1), other])
     monkeypatch.setattr(Identity, "sample", classmethod(lambda cls, rng: next(drawn)))
     content, _ = held_out.pretraining_portrait(np.random.default_rng(0))

@@ -4,8 +4,8 @@ import torch
 from idl_runs import inputs, run_inputs
 from styo.training.prompts import Prompts
 
-DRAWS = 24
-STEPS = 250
+DRAWS = 12
+STEPS = 160
 
 
 def shades(red, green, blue):
@@ -46,7 +46,7 @@ def loss_matrix(model, clip, vae):
 
 
 def test_each_prompt_learns_its_own_image(output):
-    values = inputs(steps=STEPS, learning_rate=2e-3, **PICTURES)
+    values = inputs(steps=STEPS, learning_rate=3e-3, **PICTURES)
     model, clip, vae = values["model"][0], values["clip"][0], values["vae"][0]
     for parameter in vae.first_stage_model.quant_conv.parameters():
         parameter.data.mul_(8)  # latents of about unit deviation, as a real VAE's

@@ -102,8 +102,9 @@ def test_lora_loader_gives_the_models_of_the_node(output, caplog, changes):
     assert bool(clip.patcher.patches) == changes["train_text_encoder"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("changes", [{}, {"method": "lora", "train_text_encoder": True}])
+@pytest.mark.parametrize(
+    ("dtype", "changes"), [(torch.float16, {}), (torch.bfloat16, {"method": "lora", "train_text_encoder": True})]
+)
 def test_half_precision_models_train_as_their_float32_copies(output, dtype, changes):
     half, clip = make_model(dtype=dtype), make_clip(dtype=dtype)
     whole, whole_clip = make_model(), make_clip()

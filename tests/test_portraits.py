@@ -106,11 +106,12 @@ def test_every_parameter_shows(kind, name):
 
 
 def test_a_small_step_is_a_small_change():
+    """Of every entry, in every third family by turns."""
     step = 0.004
-    for content, style in samples(1, seed=3):
+    for number, (content, style) in enumerate(samples(1, seed=3)):
         picture = render(content, style)
         for kind, vector in ((Content, content.vector), (Style, style.vector)):
-            for entry in range(len(vector)):
+            for entry in range(number % 3, len(vector), 3):
                 moved = vector.copy()
                 moved[entry] += step if vector[entry] < 0 else -step
                 pair = (kind.from_vector(moved), style) if kind is Content else (content, kind.from_vector(moved))

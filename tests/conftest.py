@@ -10,6 +10,21 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = (
+    "test_browser.py",
+    "test_server.py",
+    "test_demo_stylization.py",
+    "test_attention_exactness.py",
+    "test_gpu_programme.py",
+    "test_packaging.py",
+    "test_demo_world.py",
+)
+"""The files that take most time."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: processes that each take the next file then end at about the same time."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def _put_comfyui_on_the_path():

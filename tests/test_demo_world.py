@@ -3,7 +3,9 @@
 import concurrent.futures
 import dataclasses
 import itertools
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from styo.bridge.unet_copy import PlainLayers
 from styo.demo import held_out, words
 from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
 from styo.demo.portraits import FAMILIES, Content, Identity, Style, features, render
-from styo.demo.pretraining import denoiser, fit, layout, make, optimizers, pictures
+from styo.demo.pretraining import denoiser, fit, layout, make, optimizers, parallel, pictures
 from styo.demo.pretraining.autoencoder import CROPS, SIDE, cropped
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
 from styo.demo.pretraining.first_attention import attend_to_identifiers
@@ -359,7 +361,7 @@ def test_the_script_makes_a_weights_file_and_refuses_what_it_cannot_do(tmp_path)
     script = [sys.executable, str(ROOT / "scripts/train_demo_model.py")]
     steps = ["--autoencoder-pictures=1", "--text-encoder-steps=0", "--high-noise-latents=0", "--denoiser-latents=1"]
     folders = ["--folder", str(tmp_path / "work"), "--output", str(tmp_path / "made.safetensors")]
-    subprocess.run([*script, *steps, *folders, "--device=cpu"], check=True)
+    subprocess.run([*script, *steps, *folders, "--device=cpu", "--workers=1"], check=True)
     assert load_file(tmp_path / "made.safetensors").keys() == load_file(PATH).keys()
     for refused in ("--processes=3", "--autoencoder-pictures=0", "--denoiser-latents=0"):
         found = subprocess.run([*script, refused], capture_output=True, text=True)
@@ -446,34 +448,36 @@ def test_a_convolution_is_stepped_alike_in_either_memory_format():
     torch.testing.assert_close(*stepped)
 
 
-TWO_PROCESSES = """
-import sys
-sys.path[:0] = {path!r}
-import comfy.options, torch
-from pathlib import Path
-from pack import import_pack
-import_pack()
-from styo.demo.pretraining import fit, parallel
-parallel.join()
-with fit.seeded():
-    module = torch.nn.Linear(3, 4)
-part = torch.arange(24.0).view(8, 3).sin().chunk(2)[parallel.rank()]
-fit.fit(module, lambda *_: (module(part) ** 2).mean(), 20, 0.1, Path(sys.argv[1]))
-assert parallel.processes() == 2
-"""
-
-
-def test_two_processes_train_as_one_does(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(TWO_PROCESSES.format(path=[str(ROOT / "scripts"), os.environ["COMFYUI_PATH"]]))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([sys.executable, *launcher, str(script), str(tmp_path / "two.pt")], check=True)
-    together = torch.load(tmp_path / "two.pt", weights_only=True)["module"]
+def fit_a_layer(x, state):
+    """A layer fitted to give zero for ``x`` [N, 3], its state in the file; returns the layer, and what it began as."""
     with fit.seeded():
         module = torch.nn.Linear(3, 4)
         first = module.weight.detach().clone()
+    fit.fit(module, lambda *_: (module(x) ** 2).mean(), 20, 0.1, state)
+    return module, first
+
+
+def one_of_two(rank, port, x, state):
+    """What torch's launcher tells each of two processes, and its half of the work."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    parallel.join()
+    assert parallel.processes() == 2
+    fit_a_layer(x.chunk(2)[parallel.rank()], state)
+
+
+def test_two_processes_train_as_one_does(tmp_path):
     x = torch.arange(24.0).view(8, 3).sin()
-    fit.fit(module, lambda *_: (module(x) ** 2).mean(), 20, 0.1, tmp_path / "one.pt")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    fork = multiprocessing.get_context("fork")
+    both = [fork.Process(target=one_of_two, args=(n, port, x, tmp_path / "two.pt"), daemon=True) for n in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+        assert process.exitcode == 0
+    together = torch.load(tmp_path / "two.pt", weights_only=True)["module"]
+    module, first = fit_a_layer(x, tmp_path / "one.pt")
     assert not torch.allclose(module.weight, first)
     for name, weight in module.state_dict().items():
         torch.testing.assert_close(together[name], weight)

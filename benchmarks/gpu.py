@@ -42,7 +42,7 @@ def main():
         print(programme.plan(options.parts, seconds))
         return
     if options.part:
-        sys.path.extend(filter(None, [os.environ.get(kit.UNPACKED)]))
+        sys.path[:0] = filter(None, [os.environ.get(kit.UNPACKED)])
         kit.stand_in_for_video()
         if options.part == "passes":
             kit.load_dynamic_vram()

@@ -13,6 +13,7 @@ from shared.tables import markdown, megabytes, verdict
 from start_up import rows as import_rows
 from styo.training.settings import Settings
 from training_cost import counted_memory
+from training_cost.counted_work import Started
 from training_cost.phases import REST, Phases
 
 RESULTS = readme.results()
@@ -61,6 +62,16 @@ def test_live_bytes_see_the_gradients_of_a_backward_pass():
     with LiveBytes() as live:
         (weight * 2).sum().backward()
     assert live.now == weight.grad.nbytes
+
+
+def test_started_operations_are_those_that_do_work():
+    a, b, column = torch.ones(4, 4), torch.ones(4, 4), torch.ones(4, 1)
+    with Started() as started:
+        a.t().contiguous().view(16).add_(1)
+        torch.empty(3).detach()
+        torch._foreach_add_([a, b], 1.0)
+        torch._foreach_mul_([a, b], [column, column])
+    assert started.total == 2 + 1 + 2
 
 
 def test_a_ratio_is_free_of_a_steady_drift(clock):

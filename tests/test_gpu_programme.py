@@ -99,20 +99,21 @@ def wheel(folder, name, files):
             archive.writestr(path, "")
 
 
-def test_only_wheels_that_fit_and_are_missing_are_unpacked(tmp_path, monkeypatch):
+def test_only_wheels_that_fit_and_are_missing_or_newer_are_unpacked(tmp_path, monkeypatch):
     (tmp_path / kit.WHEELS).mkdir()
     wheels, here = tmp_path / kit.WHEELS, f"cp3{sys.version_info[1]}"
-    wheel(wheels, "pure-1.0-py3-none-any.whl", ["surely_missing/__init__.py", "pure-1.0.dist-info/METADATA"])
-    wheel(wheels, f"own-1.0-{here}-{here}-manylinux_2_17_x86_64.whl", ["surely_missing_too.py"])
-    wheel(wheels, "stable-1.0-cp39-abi3-manylinux_2_17_x86_64.whl", ["surely_missing_as_well/x.so"])
+    wheel(wheels, "surely_missing-1.0-py3-none-any.whl", ["pure/__init__.py", "pure-1.0.dist-info/METADATA"])
+    wheel(wheels, f"surely_missing_too-1.0-{here}-{here}-manylinux_2_17_x86_64.whl", ["own.py"])
+    wheel(wheels, "surely_missing_as_well-1.0-cp39-abi3-manylinux_2_17_x86_64.whl", ["stable/x.so"])
     wheel(wheels, "later-1.0-cp399-abi3-manylinux_2_17_x86_64.whl", ["of_a_later_python/x.so"])
     wheel(wheels, "other-1.0-cp38-cp38-manylinux_2_17_x86_64.whl", ["of_another_python/x.so"])
-    wheel(wheels, "numpy-1.0-py3-none-any.whl", ["numpy/__init__.py"])
+    wheel(wheels, "numpy-1.0-py3-none-any.whl", ["numpy_of_old/__init__.py"])
+    wheel(wheels, "typing_extensions-999.1-py3-none-any.whl", ["typing_extensions.py"])
     monkeypatch.delenv(kit.UNPACKED, raising=False)
     (tmp_path / "there").mkdir()
     kit.unpack(tmp_path, tmp_path / "there")
     monkeypatch.delenv(kit.UNPACKED)
-    expected = {"surely_missing", "pure-1.0.dist-info", "surely_missing_too.py", "surely_missing_as_well"}
+    expected = {"pure", "pure-1.0.dist-info", "own.py", "stable", "typing_extensions.py"}
     assert {path.name for path in (tmp_path / "there").iterdir()} == expected
 
 

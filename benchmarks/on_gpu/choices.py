@@ -11,11 +11,10 @@ from tried import rows, training
 
 from .records import Check, Place
 
-SECONDS = 10
+SECONDS = 8
 """For each pair."""
 ON_A_GPU = (
     "CUDA graph of forward and backward pass",
-    "compiled forward pass",
     "loss read back at once",
     "latents kept on the host",
     "channels last",
@@ -24,19 +23,26 @@ ON_A_GPU = (
     "three forward passes",
 )
 """Ways to train, in the order of what they may gain."""
+COMPILED = "compiled forward pass"
+"""Last of all, as compiling may take longer than what is left."""
 
 
 def checks(place: Place) -> Iterator[Check]:
-    """Ways to train, then ways to read and replace columns."""
+    """Ways to train, then ways to read and replace columns, then the one that may not come to an end."""
     options = argparse.Namespace(quick=place.toy, cpu_time=False, repeats=8, seconds=2 if place.toy else SECONDS)
     bench = Bench(options, place.device)
     make = functools.partial(bench.ours, bench.settings("full", "bf16"))
-    for name in ("loss read back at once",) if place.toy else ON_A_GPU:
+
+    def trained(name: str) -> Check:
         change = functools.partial(training.Changed, name, make)
-        yield name, functools.partial(_figures, functools.partial(bench.against, name, "kept", change, make))
+        return name, functools.partial(_figures, functools.partial(bench.against, name, "kept", change, make))
+
+    yield from map(trained, ("loss read back at once",) if place.toy else ON_A_GPU)
     for question in (rows.replacing, rows.reading):
         for what, row in question(bench):
             yield what, functools.partial(_figures, row)
+    if not place.toy:
+        yield trained(COMPILED)
 
 
 def _figures(measure) -> dict:

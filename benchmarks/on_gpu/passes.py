@@ -38,7 +38,8 @@ EXACT = 1e-4
 def checks(place: Place) -> Iterator[Check]:
     """Every dtype, way and layout of calls; then every kernel; then every memory mode."""
     dtypes = ("bf16",) if place.toy else DTYPES
-    layouts = zip(WAYS, CALLS, strict=True) if place.toy else itertools.product(WAYS, CALLS)
+    # The kernel's check takes the other way, in the other layout.
+    layouts = [(WAYS[1], "a call each")] if place.toy else itertools.product(WAYS, CALLS)
     for (way, calls), dtype in itertools.product(layouts, dtypes):
         yield f"{way}, {dtype}, {calls}", functools.partial(against_dense, place, dtype, way, calls)
     for name, kernel in _kernels(place).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import time
@@ -35,6 +36,14 @@ class Place:
     def left(self) -> float:
         """The seconds that are left."""
         return self.deadline - time.monotonic()
+
+    def tidy(self):
+        """Give back what a check held on the GPU, above all one that failed."""
+        if self.device == "cuda":
+            import torch
+
+            gc.collect()
+            torch.cuda.empty_cache()
 
 
 Check = tuple[str, Callable[[], dict[str, object]]]
@@ -82,6 +91,7 @@ def carry_out(checks: Iterable[Check], record: Record, place: Place):
         except Exception as error:  # The next check may do better, and the record says what became of this one.
             verdict, note = FAILED, said(error)
         record.add(what, verdict, time.monotonic() - begin, figures, note)
+        place.tidy()
 
 
 def said(error: Exception) -> str:

@@ -36,7 +36,7 @@ def measure_portraits(options, device: str):
         training.name: {task.name: Run.within(WORK, task, training, common) for task in chosen[: training.triples]}
         for training in trainings(recipe, options.quick, not options.no_ablations)
     }
-    _carry_out([run for by_task in runs.values() for run in by_task.values()], options)
+    carry_out_all([run for by_task in runs.values() for run in by_task.values()], options)
 
     rows = tables_of_rows(Judge(reading.load()[0]), runs, chosen)
     shown = {}
@@ -77,7 +77,7 @@ def _command(options) -> str:
     return " ".join(["portraits.py", *flags, *(f"--{name} {value}" for name, value in numbers.items() if value)])
 
 
-def _carry_out(runs: list[Run], options):
+def carry_out_all(runs: list[Run], options):
     """Carry out the runs by ``options.workers`` processes; what is finished stays finished if this is stopped."""
     left = [run for run in runs if not run.finished]
     print(f"{len(runs) - len(left)} of {len(runs)} trainings are finished in {WORK}", flush=True)

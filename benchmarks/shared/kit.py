@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 import types
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 FOLDER = "gpu_kit"
@@ -32,16 +34,27 @@ VIDEO = {
 
 
 def unpack(kit: Path, folder: Path):
-    """Put those wheels of ``kit`` that this Python lacks into ``folder``, and make it and ComfyUI known to all."""
+    """Put those wheels of ``kit`` that this Python lacks or has older into ``folder``; tell all of it and ComfyUI."""
     for wheel in sorted((kit / WHEELS).glob("*.whl")):
-        with zipfile.ZipFile(wheel) as archive:
-            names = {name.partition("/")[0] for name in archive.namelist()}
-            modules = {name.removesuffix(".py") for name in names if not name.endswith((".dist-info", ".data"))}
-            if fits(wheel.name) and not any(map(importlib.util.find_spec, modules)):
+        if fits(wheel.name) and is_newer(wheel.name):
+            with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(folder)
     if (kit / COMFYUI).is_dir():
         os.environ.setdefault("COMFYUI_PATH", str((kit / COMFYUI).absolute()))
     os.environ[UNPACKED] = str(folder)
+
+
+def is_newer(wheel: str) -> bool:
+    """Whether a wheel's package is not installed here, or only in an older version."""
+    name, version = wheel.split("-")[:2]
+    try:
+        return _numbers(metadata.version(name)) < _numbers(version)
+    except metadata.PackageNotFoundError:
+        return True
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def fits(wheel: str) -> bool:

@@ -83,10 +83,14 @@ TOY_SDXL = Unet(
 
 
 def randomize(module: torch.nn.Module, seed: int = 0):
-    """Random weights that keep the size of activations: matrices by fan-in, gains near 1, offsets near 0."""
-    generator = torch.Generator().manual_seed(seed)
+    """Random weights that keep the size of activations: matrices by fan-in, gains near 1, offsets near 0.
+
+    They are drawn where ComfyUI computes: on a CPU a real model would take longer than some measurements.
+    """
+    device = comfy.model_management.get_torch_device()
+    generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in module.named_parameters():
-        noise = torch.randn(parameter.shape, generator=generator)
+        noise = torch.randn(parameter.shape, generator=generator, device=device)
         if parameter.ndim > 1:
             parameter.data.copy_(noise * parameter[0].numel() ** -0.5)
         else:

@@ -27,18 +27,20 @@ STEPS = 2
 
 
 @contextlib.contextmanager
-def _counted() -> Iterator[LiveBytes]:
+def without_data() -> Iterator[None]:
     """Tensors have no data: a number that the host reads is 1, and every gradient is finite."""
     finite = mock.patch.object(torch.amp.GradScaler, "_maybe_opt_step", lambda _, optimizer, *__: optimizer.step())
     one = mock.patch.object(torch.Tensor, "item", lambda _: 1.0)
-    with FakeTensorMode(), finite, one, LiveBytes() as live:
-        yield live
+    with FakeTensorMode(), finite, one:
+        yield
 
 
-def ours(settings: Settings, of: models.Unet = models.SD15) -> int:
-    """Peak bytes of the pack's training."""
-    dtype, side = DTYPES[settings.precision], settings.resolution // 8
-    with _counted() as live:
+class Steps:
+    """The pack's training of a UNet on random latents and embeddings, a pass at a time."""
+
+    def __init__(self, settings: Settings, of: models.Unet):
+        self._of, self._side = of, settings.resolution // 8
+        dtype = DTYPES[settings.precision]
         unet = UNetModel(**of.unet_config(), dtype=torch.float32, operations=unet_copy.PlainLayers)
         unet.requires_grad_(False).eval()
         for name in unet_copy.frozen_matrices(unet, settings.method):
@@ -47,16 +49,29 @@ def ours(settings: Settings, of: models.Unet = models.SD15) -> int:
         groups = unet_copy.select_trainable(unet, settings.method, settings.rank, torch.Generator())
         if settings.gradient_checkpointing:
             unet_copy.checkpoint_blocks(unet)
+        self._optimizer = BackwardOptimizer(groups, settings.step_size, scale_loss=False, kind=settings.optimizer)
+        self._eps_theta = unet_copy.eps_theta(unet, torch.rand(2, 1000), dtype)
+
+    def forward(self) -> torch.Tensor:
+        """The terms of the loss."""
+        z, t = torch.randn(3, 4, self._side, self._side), torch.randint(1000, (3,))
+        condition = {"context": torch.randn(3, models.TOKENS, self._of.context)}
+        if channels := self._of.unet_config()["adm_in_channels"]:
+            condition["y"] = torch.randn(3, channels)
+        return triple_reconstruction_loss(self._eps_theta, z, t, torch.randn_like(z), condition, torch.rand(1000))
+
+    def backward(self, terms: torch.Tensor):
+        """The backward pass, with the optimizer's steps in it."""
+        self._optimizer.step(terms.sum())
+
+
+def ours(settings: Settings, of: models.Unet = models.SD15) -> int:
+    """Peak bytes of the pack's training."""
+    with without_data(), LiveBytes() as live:
+        steps = Steps(settings, of)
         live.peak = live.now
-        optimizer = BackwardOptimizer(groups, settings.step_size, scale_loss=False, kind=settings.optimizer)
-        eps_theta = unet_copy.eps_theta(unet, torch.rand(2, 1000), dtype)
         for _ in range(STEPS):
-            z, t = torch.randn(3, 4, side, side), torch.randint(1000, (3,))
-            condition = {"context": torch.randn(3, models.TOKENS, of.context)}
-            if channels := of.unet_config()["adm_in_channels"]:
-                condition["y"] = torch.randn(3, channels)
-            terms = triple_reconstruction_loss(eps_theta, z, t, torch.randn_like(z), condition, torch.rand(1000))
-            optimizer.step(terms.sum())
+            steps.backward(steps.forward())
     return live.peak
 
 
@@ -67,7 +82,7 @@ def peer(settings: Settings, of: models.Unet = models.SD15) -> int:
     from .dreambooth_loop import DreamBoothLoop
 
     side = settings.resolution // 8
-    with _counted() as live:
+    with without_data(), LiveBytes() as live:
         latents, contexts = torch.randn(1, 4, side, side), torch.randn(1, models.TOKENS, of.context)
         unet = empty_unet(of.unet_config(), "cpu")
         loop = DreamBoothLoop(unet, [latents] * 3, [contexts] * 3, settings, "cpu", fused=True)

@@ -10,6 +10,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from styo.styo_attention.columns import Replacement, read_columns, replace_columns, split_heads
 
 HEADS, TOKENS = 8, 77
+PLAIN = "no replacement"
 COLUMNS = list(range(20, 27))
 
 Way = Callable[[], torch.Tensor]
@@ -62,5 +63,5 @@ def replacing(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[Way, d
     def apart() -> torch.Tensor:
         return torch.cat([attention(q[:1], k[:1], v[:1]), replaced(slice(1, 2), slice(0, 1))])
 
-    others = {"a call for each half": apart, "no replacement": functools.partial(attention, q, k, v)}
+    others = {"a call for each half": apart, PLAIN: functools.partial(attention, q, k, v)}
     return functools.partial(replaced, slice(0, 2), slice(1, 2)), others

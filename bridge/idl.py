@@ -62,7 +62,7 @@ def _learn(inputs: Inputs, filename_prefix: str, text: NodeText) -> Result:
         return finished
     if "auxiliary_images" not in pixels:
         logging.warning("StyO: no auxiliary_images: training without the auxiliary term of equation 4.")
-    if shared_picture(pixels["source_image"], pixels["target_image"]):
+    if shared_picture(pixels):
         logging.warning("StyO: source_image and target_image hold the same picture: connect the photo and the artwork.")
 
     text.show(f"encoding {sum(map(len, pixels.values()))} images")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
 
@@ -52,9 +53,10 @@ class Inputs:
         return torch.stack(squares)
 
 
-def shared_picture(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether one of the images ``a`` [n, H, W, 3] is also one of ``b``."""
-    return any(torch.equal(first, second) for first in a for second in b)
+def shared_picture(pixels: Mapping[str, torch.Tensor]) -> bool:
+    """Whether one of the source's images [n, H, W, 3] is also one of the target's; without either, none is."""
+    source, target = (pixels.get(name, ()) for name in ("source_image", "target_image"))
+    return any(torch.equal(first, second) for first in source for second in target)
 
 
 def fingerprint_of(

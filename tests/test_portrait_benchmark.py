@@ -10,6 +10,7 @@ import torch
 from portrait_quality import metrics, reading, tables
 from portrait_quality.colour_transfer import transfer_colours
 from portrait_quality.inside import face, moved_towards
+from portrait_quality.passes import Parts, train
 from portrait_quality.recipe import RECIPE
 from portrait_quality.rows import COMPONENTS, FULL_ROW, MAIN, MEASURES, PASSES, SETTINGS, Row
 from portrait_quality.runs import Run, made_with
@@ -108,6 +109,12 @@ def test_an_ablation_differs_in_what_its_name_says():
 def test_dreambooth_has_one_identifier():
     (plain,) = [training.recipe for training in trainings(RECIPE) if training.name == DREAMBOOTH]
     assert plain.prompts.auxiliary == "a drawing with aug style of portrait"
+
+
+def test_dreambooth_is_trained_on_the_artwork_alone(task):
+    (plain,) = [training.recipe for training in trainings(RECIPE) if training.name == DREAMBOOTH]
+    trained = train(Parts.demo(), {"auxiliary_images": task.target}, dataclasses.replace(plain, steps=1))
+    assert trained.model.patches
 
 
 def test_the_recipe_is_that_of_the_demos_template():

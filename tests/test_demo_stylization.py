@@ -25,7 +25,7 @@ from styo.demo.weights import PATH, Weights
 from styo.demo.words import CONTENT, STYLE
 from styo.training.losses import add_noise
 
-PEOPLE = 48
+PEOPLE = 24
 TIMESTEP = 800
 """Of 1000: little of the picture is left to see in the noise."""
 LISTENS = 0.9

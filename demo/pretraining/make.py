@@ -18,7 +18,7 @@ from ..weights import Weights, digest
 from . import parallel
 from .autoencoder import to_input, train_autoencoder
 from .captions import Captions
-from .denoiser import FIRST, USES, Denoiser, Pool, train_denoiser
+from .denoiser import EXAMPLES, FIRST, USES, Denoiser, Pool, train_denoiser
 from .fit import SEED, precision
 from .pictures import Stream, drawn_codes
 from .text_encoder import TextEncoder, train_text_encoder
@@ -67,7 +67,7 @@ def make_demo_model(
         vae = _autoencoder(folder, plan.autoencoder_pictures, workers, prepare, device)
     folder = folder / made_by
     folder.mkdir(exist_ok=True)
-    codes = drawn_codes(TOLD, SEED)
+    codes = drawn_codes(TOLD if plan.text_encoder_steps else EXAMPLES, SEED)
     encoder = TextEncoder.of(weights, captions) if start else TextEncoder.first(captions)
     so_far = f"{plan.text_encoder_steps}_text_encoder_steps"
     if plan.text_encoder_steps:

@@ -1,6 +1,7 @@
 """Makes ComfyUI and the pack importable."""
 
 import copy
+import gc
 import os
 import sys
 from pathlib import Path
@@ -25,6 +26,11 @@ LONGEST = (
 def pytest_collection_modifyitems(items):
     """Begin with the longest files: processes that each take the next file then end at about the same time."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: garbage collections, one at least in every training, need not look at it."""
+    gc.freeze()
 
 
 def _put_comfyui_on_the_path():

@@ -21,6 +21,9 @@ GRID_STEPS = 40
 LEARNING_RATES = {"lora": 2e-3}
 """What the demo's model learns at by methods that the demo doesn't use."""
 
+FACE_PROMPT = "a drawing with zeb not aug zeb not aug zeb not aug style of portrait"
+"""A face in soft colours, in the only words that the demo's model understands."""
+
 
 def with_the_demos(prompt: dict, titles: dict[str, str], weights: str, own_faces: bool) -> dict:
     """A template's prompt with the demo's model, portraits and settings, and its faces but for ``own_faces``."""
@@ -109,7 +112,7 @@ def main():
             if name == templates.REPEATS:
                 workflow.set(GRID, training_steps=GRID_STEPS)
             if name == templates.OTHERS:
-                workflow.set(FACES, batch_size=MOST_PICTURES, size=templates.DEMO_CHOICES.size)
+                workflow.set(FACES, batch_size=MOST_PICTURES, size=templates.DEMO_CHOICES.size, text=FACE_PROMPT)
             prompt = workflow.prompt()
             if name != templates.DEMO:
                 prompt = with_the_demos(prompt, titles, weights, own_faces=name == templates.OTHERS)

@@ -28,7 +28,7 @@ FACE_PROMPT = "a drawing with zeb not aug zeb not aug zeb not aug style of portr
 def with_the_demos(prompt: dict, titles: dict[str, str], weights: str, own_faces: bool) -> dict:
     """A template's prompt with the demo's model, portraits and settings, and its faces but for ``own_faces``."""
     import templates
-    from template_parts import FACES
+    from template_parts import FACES, NO_FACE_PROMPT
 
     choices = templates.DEMO_CHOICES
     slots = {templates.PHOTO: 0, templates.ARTWORK: 1}
@@ -49,6 +49,8 @@ def with_the_demos(prompt: dict, titles: dict[str, str], weights: str, own_faces
         match kind:
             case "CheckpointLoaderSimple":
                 kind, inputs = "StyODemoModel", {}
+            case "CLIPTextEncode" if inputs["text"] == NO_FACE_PROMPT:
+                inputs["text"] = ""
             case "StyOPromptBuilder":
                 inputs |= choices.prompts
             case "StyOIDLTrain":
@@ -79,10 +81,11 @@ def sheet(name: str, shown: list, results: list):
     room = SIDE - STRIP if shown else SIDE
     columns = math.isqrt(min(len(results), MOST_PICTURES))
     side = (room if shown else SIDE - 100) // columns
+    left = SIDE - room if shown else (SIDE - columns * side) // 2
     for number, picture in enumerate(results[: columns**2]):
-        at = (SIDE - room + number % columns * side, number // columns * side)
+        at = (left + number % columns * side, number // columns * side)
         canvas.paste(picture.resize((side, side), Image.Resampling.LANCZOS), at)
-    draw, x, y = ImageDraw.Draw(canvas), SIDE - room + 10, SIDE - 100
+    draw, x, y = ImageDraw.Draw(canvas), left + 10, SIDE - 95
     for line, size in ((name.partition(" (")[0], 15), (LABEL, 13)):
         for part in textwrap.wrap(line, 32 if shown else 48):
             draw.text((x, y), part, fill="white" if size > 13 else (255, 190, 90), font=ImageFont.load_default(size))

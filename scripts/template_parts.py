@@ -101,11 +101,13 @@ def stylization(page: Graph, choices: Choices) -> Subgraph:
     }
     repeats = {name: inside.widget(name, "INT", n) for name, n in (("style_repeats", 3), ("content_repeats", 1))}
     prompts = inside.add("StyOPromptBuilder", (0, 0), (290, 330), **repeats, **choices.prompts)["prompts"]
+    # Before the training, whose resolution is an advanced input: Nodes 2.0 shows a widget as its first link has it.
+    square = middle_square(inside, 780, knobs, photo)
     pictures = {"source_image": photo, "target_image": artwork, "auxiliary_images": others}
     given = {**checkpoint, "prompts": prompts, **pictures, **training, **choices.training}
     trained = inside.add("StyOIDLTrain", (360, 0), (340, 600), **given)
     inside.show(trained)
-    sampling(inside, choices, knobs, 780, trained["model"], trained["clip"], checkpoint["vae"], prompts, photo)
+    sampling(inside, choices, knobs, 780, trained["model"], trained["clip"], checkpoint["vae"], prompts, square)
     inside.output("loss", trained["loss"])
     return inside
 
@@ -115,8 +117,17 @@ def sampling_alone(page: Graph, choices: Choices) -> Subgraph:
     inside = Subgraph(SAMPLING, page, "Draws with trained weights, with the photo's attention maps (StyO's FCC).")
     model, clip, vae = (inside.input(name, name.upper()) for name in ("model", "clip", "vae"))
     prompts, photo = inside.input("prompts", "STYO_PROMPTS"), inside.input("photo", "IMAGE")
-    sampling(inside, choices, Knobs.on(inside, choices), 0, model, clip, vae, prompts, photo)
+    knobs = Knobs.on(inside, choices)
+    sampling(inside, choices, knobs, 0, model, clip, vae, prompts, middle_square(inside, 0, knobs, photo))
     return inside
+
+
+def middle_square(inside: Subgraph, x: int, knobs: Knobs, photo: Output) -> Output:
+    """The middle of the photo, at the size of the drawing."""
+    size = {"width": knobs.size, "height": knobs.size}
+    return inside.add("ImageScale", (x, 410), (320, 170), "The photo's middle square", image=photo, **size, **SQUARE)[
+        "IMAGE"
+    ]
 
 
 def sampling(
@@ -128,7 +139,7 @@ def sampling(
     clip: Output,
     vae: Output,
     prompts: Output,
-    photo: Output,
+    square: Output,
 ):
     """The source pass and both stylizations, from ``x`` on, with their outputs.
 
@@ -136,10 +147,9 @@ def sampling(
     ``inverted``, both start from the noise that gives the photo back. ``one_sampler`` reads the photo while it draws.
     """
     size = {"width": knobs.size, "height": knobs.size}
-    square = inside.add("ImageScale", (x, 410), (320, 170), "The photo's middle square", image=photo, **size, **SQUARE)
     encoded = inside.add("StyOEncodePrompts", (x, 0), (320, 120), clip=clip, prompts=prompts)
     negative = inside.add("CLIPTextEncode", (x, 200), (320, 120), "Negative prompt (empty, as in the paper)", clip=clip)
-    latent = inside.add("VAEEncode", (x, 660), (320, 60), "The photo's latent", pixels=square["IMAGE"], vae=vae)
+    latent = inside.add("VAEEncode", (x, 660), (320, 60), "The photo's latent", pixels=square, vae=vae)
     both = {"negative": negative["CONDITIONING"], "steps": knobs.steps, "cfg": knobs.cfg}
     source, noise = latent["LATENT"], {}
     if choices.inverted:
@@ -167,7 +177,7 @@ def sampling(
     for name, sampled, y in [("picture", with_fcc, 210), *shown, ("without_fcc", without, 620)]:
         decoded = inside.add("VAEDecode", (x + 1200, y), (240, 60), samples=sampled["LATENT"], vae=vae)
         inside.output(name, decoded["IMAGE"])
-    inside.output("photo", square["IMAGE"])
+    inside.output("photo", square)
 
 
 def sampler(

@@ -46,7 +46,8 @@ class Adafactor(torch.optim.Optimizer):
             parameters, {"row_var": _mean_squares(steps, dim=1), "col_var": _mean_squares(steps, dim=0)}
         )
         torch._foreach_mul_(steps, _inverse_roots(columns))
-        means = torch._foreach_clamp_min([row.mean() for row in rows], TINY)
+        means = torch._foreach_div(torch._foreach_norm(rows, 1), [len(row) for row in rows])
+        torch._foreach_clamp_min_(means, TINY)
         of_rows = _inverse_roots(torch._foreach_div(rows, means))
         norms = [torch.linalg.vector_norm(step, dim=1, keepdim=True) for step in steps]
         lengths = torch._foreach_norm(torch._foreach_mul(norms, of_rows))

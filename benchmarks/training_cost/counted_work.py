@@ -19,8 +19,6 @@ from .counted_memory import Steps, without_data
 
 NO_WORK = ("prim::", "profiler::", *(f"aten::{name}" for name in ("empty", "new_empty", "detach", "_unsafe_view")))
 CAST = torch.ops.aten._to_copy.default
-OF_EACH = ("_foreach_mul_.List", "_foreach_div_.List", "_foreach_addcmul_.Scalar")
-"""Adafactor gives these matrices and rows, or vectors and numbers, which they can only take one after the other."""
 SIGMOID, BESIDE_SIGMOID = torch.ops.aten.sigmoid.default, 7
 """Without a device, SiLU's backward pass is made of a sigmoid and so many other operations; there it is one."""
 
@@ -49,12 +47,21 @@ class Started(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if not function.is_view and not function._schema.name.startswith(NO_WORK):
-            self.counts[function] += len(args[0]) if str(function).endswith(OF_EACH) else 1
+            self.counts[function] += _operations(function, args)
         return function(*args, **(kwargs or {}))
 
     @property
     def total(self) -> int:
         return self.counts.total() - BESIDE_SIGMOID * self.counts[SIGMOID]
+
+
+def _operations(function, args) -> int:
+    """One, but of those on many tensors at once one each if their shapes differ, say matrices and rows."""
+    if "_foreach_" not in function._schema.name:
+        return 1
+    lists = [arg for arg in args if isinstance(arg, list | tuple) and arg and isinstance(arg[0], torch.Tensor)]
+    alike = all(len({tensor.shape for tensor in tensors}) == 1 for tensors in zip(*lists, strict=True))
+    return 1 if alike else len(lists[0])
 
 
 def work_of_a_step(settings: Settings, of: models.Unet = models.SD15) -> Work:

@@ -17,6 +17,9 @@ from ..training.weights import Base
 
 LATENT_CHANNELS = 4
 
+RESOLUTION = "styo_resolution"
+"""Key of a MODEL's attachment: the pixels a side of the pictures it was made with, where its family's are others."""
+
 EPSILON, VELOCITY = "epsilon", "v"
 """What a UNet predicts, as `modelspec.prediction_type` names it."""
 
@@ -162,8 +165,8 @@ def require_base(model, base: Base, file: str) -> None:
 
 
 def native_resolution(model) -> int:
-    """Pixels a side of the pictures that models like ``model`` were made with."""
-    return family_of(model).resolution[prediction_of(model) or EPSILON]
+    """Pixels a side of the pictures that ``model``, or models like it, were made with."""
+    return model.get_attachment(RESOLUTION) or family_of(model).resolution[prediction_of(model) or EPSILON]
 
 
 def name_of(model) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from styo.bridge.model_kind import require_match
+from styo.bridge.model_kind import native_resolution, require_match
 from styo.demo import held_out, triples, weights
 from styo.demo.portraits import Content, Identity, Style, render
 from styo.demo.triples import Triple
@@ -58,6 +58,7 @@ def test_the_auxiliary_faces_are_of_nobody_held_out(monkeypatch):
 def test_the_demo_model_is_a_stable_diffusion_1_model_to_every_node():
     model, clip, _ = StyODemoModel.execute().args
     require_match(model, clip)
+    assert native_resolution(model.clone()) == 128, "training at its own size would warn, and 0 would mean 512"
 
 
 def test_its_vae_gives_portraits_back():

@@ -13,12 +13,10 @@ import comfy.supported_models
 import torch
 from comfy.model_sampling import EPS, V_PREDICTION, ModelSamplingDiscrete
 
+from ..training.settings import RESOLUTION_KEY
 from ..training.weights import Base
 
 LATENT_CHANNELS = 4
-
-RESOLUTION = "styo_resolution"
-"""Key of a MODEL's attachment: the pixels a side of the pictures it was made with, where its family's are others."""
 
 EPSILON, VELOCITY = "epsilon", "v"
 """What a UNet predicts, as `modelspec.prediction_type` names it."""
@@ -166,7 +164,7 @@ def require_base(model, base: Base, file: str) -> None:
 
 def native_resolution(model) -> int:
     """Pixels a side of the pictures that ``model``, or models like it, were made with."""
-    return model.get_attachment(RESOLUTION) or family_of(model).resolution[prediction_of(model) or EPSILON]
+    return model.get_attachment(RESOLUTION_KEY) or family_of(model).resolution[prediction_of(model) or EPSILON]
 
 
 def name_of(model) -> str:

@@ -9,7 +9,7 @@ import comfy.sd1_clip
 import comfy.supported_models
 import torch
 
-from ..bridge.model_kind import RESOLUTION
+from ..training.settings import RESOLUTION_KEY
 from . import shapes, weights
 
 
@@ -32,7 +32,7 @@ def _model(weights: dict[str, torch.Tensor], disable_dynamic: bool = False):
         offload_device=comfy.model_management.unet_offload_device(),
     )
     patcher.cached_patcher_init = (_model, (weights,))
-    patcher.set_attachments(RESOLUTION, shapes.RESOLUTION)
+    patcher.set_attachments(RESOLUTION_KEY, shapes.RESOLUTION)
     return patcher
 
 

@@ -14,6 +14,8 @@ MAX_STEPS = 1_000_000
 MAX_LEARNING_RATE = 1e-2
 RESOLUTION_STEP = 64
 MAX_RESOLUTION = 2048
+RESOLUTION_KEY = "styo_resolution"
+"""Key of a MODEL's attachment: the pixels a side of the pictures it was made with, where its family's are others."""
 MAX_RANK = 1024
 MAX_SEED = 2**64 - 1
 

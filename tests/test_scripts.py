@@ -4,7 +4,9 @@ import argparse
 import hashlib
 import io
 import json
+import sys
 import tarfile
+from pathlib import Path
 
 import comfyui_source
 import demo_run
@@ -200,6 +202,26 @@ def test_uv_gets_the_index_settings_of_pip(monkeypatch):
     assert settings["UV_DEFAULT_INDEX"] == "https://from.environment/simple"
     assert settings["UV_INDEX"] == "https://a/simple https://b/simple"
     assert settings["UV_FIND_LINKS"] == "/wheels,/more"
+
+
+def test_scripts_compile_what_they_import_once(monkeypatch, tmp_path):
+    """Also where Python is told to keep no compiled code, which then lies in the environment alone."""
+    monkeypatch.setattr(environment, "VENV", tmp_path)
+    monkeypatch.setattr(environment, "PYTHON", Path(sys.executable))
+    monkeypatch.setattr(environment, "STAMP", tmp_path / "complete")
+    monkeypatch.delenv("COMFYUI_PATH")
+    monkeypatch.setattr(environment.signal, "signal", lambda *_: None)
+    (tmp_path / "complete").write_text(environment._key(environment._own_comfyui()))
+    (tmp_path / "imported.py").touch()
+    script = tmp_path / "script.py"
+    script.write_text("import imported")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    with pytest.raises(SystemExit) as ended:
+        environment.enter()
+    assert ended.value.code == 0
+    assert list((tmp_path / "bytecode").rglob("imported.*.pyc"))
+    assert not (tmp_path / "__pycache__").exists()
 
 
 @pytest.mark.parametrize("version", [(3, 9, 2), (4, 0, 0)])

@@ -16,6 +16,7 @@ from .loop import Training
 SAMPLES_PER_TENSOR = 64
 STATE_FORMAT = {"styo.state": "1"}
 GOAL = "styo.steps"
+"""In a state's metadata: how many steps its training is to have."""
 GENERATOR, LOSSES, TERMS = "generator", "losses", "terms"
 
 

@@ -120,6 +120,45 @@ def test_a_damaged_state_is_moved_aside_and_training_starts_over(output, caplog,
     assert [path.suffix for path in (output / "styo_training").iterdir()] == [".damaged"]
 
 
+def test_every_damaged_state_is_kept(output):
+    damaged = [bytes([number]) * 100 for number in range(3)]
+    for content in damaged:
+        with cancel_at(1):
+            run(steps=2)
+        (state,) = (output / "styo_training").glob("*.safetensors")
+        state.write_bytes(content)
+    run(steps=2)
+    kept = sorted((output / "styo_training").iterdir())
+    assert {path.suffix for path in kept} == {".damaged"}
+    assert sorted(path.read_bytes() for path in kept) == damaged
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["moved aside", "finished with"])
+def test_a_state_that_another_training_takes_away_meanwhile_is_not_missed(output, monkeypatch, caplog, moved):
+    """Moved aside as damaged after both have read it, or removed before it is read."""
+    expected = uninterrupted(steps=3)[0]
+    with cancel_at(2):
+        run(steps=3)
+    state = output / files(output, "styo_training/*")[0]
+    state.write_bytes(b"damaged")
+    read = safetensors_file.read
+
+    def read_while_another_takes_it_away(path):
+        if not moved:
+            path.unlink()
+        try:
+            return read(path)
+        finally:
+            if moved:
+                path.replace(path.with_suffix(".damaged"))
+
+    monkeypatch.setattr(safetensors_file, "read", read_while_another_takes_it_away)
+    *_, weights, _ = run(steps=3)
+    assert same(weights, expected)
+    assert ("another training has moved it" in caplog.text) == moved
+    assert [path.suffix for path in (output / "styo_training").iterdir()] == [".damaged"] * moved
+
+
 def test_a_save_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch):
     path = tmp_path / "state.safetensors"
     safetensors_file.write(path, {"x": torch.zeros(3)}, {})

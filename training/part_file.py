@@ -31,11 +31,7 @@ class PartFile:
     def move_to_first_free(self, paths: Iterable[Path]) -> Path:
         """Move it to the first of ``paths``, all of its own folder, that nothing has; returns that one."""
         self._before_moving()
-        for path in paths:
-            with contextlib.suppress(FileExistsError):
-                _move_exclusively(self._path, path)
-                return path
-        raise FileExistsError(f"Every name is taken in {self._path.parent}.")
+        return move_to_first_free(self._path, paths)
 
     def close(self):
         """Drop what was not moved."""
@@ -48,6 +44,18 @@ class PartFile:
         os.fsync(self.file.fileno())
         if fcntl is None:
             self.file.close()
+
+
+def move_to_first_free(source: Path, paths: Iterable[Path]) -> Path:
+    """Move ``source`` to the first of ``paths``, all of its own folder, that nothing has; returns that one.
+
+    Raises FileExistsError if every one is taken, FileNotFoundError if ``source`` is gone.
+    """
+    for path in paths:
+        with contextlib.suppress(FileExistsError):
+            _move_exclusively(source, path)
+            return path
+    raise FileExistsError(f"Every name is taken in {source.parent}.")
 
 
 def remove_leftovers(folder: Path):
@@ -90,7 +98,7 @@ def _move_exclusively(source: Path, target: Path):
         return
     try:
         os.link(source, target)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         raise
     except OSError:  # a file system without hard links
         target.open("xb").close()

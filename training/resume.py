@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import torch
 
 from . import safetensors_file
 from .loop import Training
+from .part_file import move_to_first_free
 
 SAMPLES_PER_TENSOR = 64
 STATE_FORMAT = {"styo.state": "1"}
@@ -62,8 +64,6 @@ def load_state(path: Path, training: Training, steps: int):
 
     A damaged state is moved aside, which is logged; one that is past ``steps`` raises StateIsFurther.
     """
-    if not path.exists():
-        return
     try:
         tensors, metadata = safetensors_file.read(path)
         _require_format(metadata)
@@ -77,6 +77,8 @@ def load_state(path: Path, training: Training, steps: int):
         torch.Generator().set_state(generator_state)
         training.optimizer.load_state(tensors)
         training.history.restore(losses, tensors.get(TERMS))
+    except FileNotFoundError:
+        return
     except (safetensors_file.DamagedFile, KeyError, RuntimeError, TypeError) as error:
         _move_aside(path, error)
         logging.warning("StyO: training starts over.")
@@ -111,6 +113,10 @@ def _require_format(metadata: dict[str, str]):
 
 
 def _move_aside(path: Path, error: Exception):
-    aside = path.with_suffix(".damaged")
-    path.replace(aside)
-    logging.warning("StyO: the saved state cannot be used (%s); it is now %s.", error, aside)
+    names = itertools.chain([path.stem], (f"{path.stem}_{number}" for number in itertools.count(2)))
+    try:
+        aside = move_to_first_free(path, (path.with_name(f"{name}.damaged") for name in names))
+    except FileNotFoundError:
+        logging.warning("StyO: the saved state cannot be used (%s); another training has moved it.", error)
+    else:
+        logging.warning("StyO: the saved state cannot be used (%s); it is now %s.", error, aside)

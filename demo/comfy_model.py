@@ -13,6 +13,12 @@ from ..training.settings import RESOLUTION_KEY
 from . import shapes, weights
 
 
+class DemoModel(comfy.supported_models.SD15):
+    """An SD1.x whose UNet has the attention heads of ``shapes.UNET``, not the eight a layer that all others have."""
+
+    unet_extra_config = {}
+
+
 def load_demo_model() -> tuple:
     """MODEL, CLIP and VAE, on which every node works as on those of a checkpoint; raises MissingWeights."""
     parts = weights.Weights.load(weights.PATH)
@@ -20,7 +26,7 @@ def load_demo_model() -> tuple:
 
 
 def _model(weights: dict[str, torch.Tensor], disable_dynamic: bool = False):
-    config = comfy.supported_models.SD15(dict(shapes.UNET))
+    config = DemoModel(dict(shapes.UNET))
     config.set_inference_dtype(torch.float32, None)
     with torch.inference_mode(False):
         model = config.get_model({}, "", device=comfy.model_management.unet_offload_device())

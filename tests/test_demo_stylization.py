@@ -13,13 +13,14 @@ from portrait_quality.metrics import pixel_error
 from portrait_quality.passes import Parts, PortraitPasses, train
 from portrait_quality.recipe import RECIPE
 from portrait_quality.triples import Task
+from styo.demo.autoencoder import LATENT_CHANNELS
 from styo.demo.held_out import PRETRAINING_FAMILIES, TUNING_SEED, identity
 from styo.demo.portraits import Content, Pose, Style, render
 from styo.demo.pretraining.captions import LENGTH, Captions
 from styo.demo.pretraining.denoiser import Denoiser
 from styo.demo.pretraining.layout import PARTS, Layout
 from styo.demo.pretraining.text_encoder import TextEncoder
-from styo.demo.shapes import LATENT_SCALE
+from styo.demo.shapes import CHANNELS, LATENT_SCALE, LATENT_SIDE
 from styo.demo.triples import Triple
 from styo.demo.weights import PATH, Weights
 from styo.demo.words import CONTENT, STYLE
@@ -85,6 +86,21 @@ def portraits():
     pictures = torch.from_numpy(np.stack([render(person, style) for person, style in zip(people, styles, strict=True)]))
     codes = np.stack([np.concatenate([style.vector, who.vector]) for who, style in zip(people, styles, strict=True)])
     return Parts.demo().encode(pictures)["samples"] * LATENT_SCALE, torch.from_numpy(codes)
+
+
+@torch.no_grad()
+def test_comfyuis_model_is_the_one_that_was_trained(denoiser):
+    """The same noise is predicted of the same input: ComfyUI decides nothing about the UNet by itself."""
+    (denoiser, _), model = denoiser, Parts.demo().model.model
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=generator)
+    context = torch.randn(2, LENGTH, CHANNELS, generator=generator)
+    t = torch.tensor([TIMESTEP, TIMESTEP // 8])
+    sigma = ModelSamplingDiscrete().sigmas[t]
+    trained = denoiser.unet(x / (1 + sigma[:, None, None, None] ** 2) ** 0.5, t.float(), context=context)
+    denoised = model.apply_model(x, sigma, c_crossattn=context)
+    assert float(trained.std()) > 0.1
+    torch.testing.assert_close((x - denoised) / sigma[:, None, None, None], trained, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("wrong", [CONTENT, STYLE], ids=["somebody else's content", "another style"])

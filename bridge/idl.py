@@ -109,8 +109,9 @@ def _train(
     if settings.precision == "bf16" and not comfy.model_management.should_use_bf16(device):
         logging.warning("StyO: %s has no fast bf16: another precision may be the better choice.", device)
     learner = Learner(inputs, terms, sigmas, device)
+    scale_loss = settings.precision == "fp16"
     optimizer = BackwardOptimizer(
-        learner.groups, settings.step_size, scale_loss=settings.precision == "fp16", kind=settings.optimizer
+        learner.groups, settings.step_size, scale_loss=scale_loss, kind=settings.optimizer, rates=learner.rates
     )
     history = LossHistory(settings.steps, [term.name for term in terms], device)
     training = Training(learner, optimizer, history)

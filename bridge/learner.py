@@ -13,6 +13,7 @@ from . import text_encoder_copy, unet_copy
 from .conditioning import TextEmbedding, unet_inputs
 from .encoded import EncodedPrompt, EncodedTerm
 from .patched_weights import PatchedWeights
+from .prompt_encoding import identifier_tokens
 from .training_inputs import Inputs
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -22,7 +23,8 @@ class Learner:
     """Trainable copies on ``device`` of the UNet and, if that is trained, of the text encoder.
 
     ``terms`` are those of equation 4, and ``sigmas`` [T] those of the training timesteps. ``groups`` holds what is
-    trained, by the part of the network and then by its name in a weights file.
+    trained, by the part of the network and then by its name in a weights file, and ``rates`` the learning rates of the
+    parts that have one of their own.
     """
 
     def __init__(self, inputs: Inputs, terms: Sequence[EncodedTerm], sigmas: torch.Tensor, device: torch.device):
@@ -36,10 +38,14 @@ class Learner:
         unet = unet_copy.copy_unet(inputs.model, settings.method, dtype)
         self.groups = unet_copy.select_trainable(unet, settings.method, settings.rank, self.generator)
         self._encoder = None
-        if settings.train_text_encoder:
+        self.rates: dict[str, float] = {}
+        if settings.train_text_encoder or settings.train_identifiers:
             tokens = [prompt.tokens for prompt in self._prompts]
-            self._encoder = text_encoder_copy.TrainedTextEncoder(inputs.clip, tokens, device, self._inputs_of)
+            chosen = identifier_tokens(inputs.clip, inputs.prompts) if settings.identifiers_alone else None
+            self._encoder = text_encoder_copy.TrainedTextEncoder(inputs.clip, tokens, device, self._inputs_of, chosen)
             self.groups |= self._encoder.groups
+            if settings.identifiers_alone:
+                self.rates = dict.fromkeys(self._encoder.groups, settings.identifier_step_size)
         if settings.gradient_checkpointing:
             unet_copy.checkpoint_blocks(unet)
         noise_weights = unet_copy.noise_weights(inputs.model).to(device)
@@ -54,9 +60,9 @@ class Learner:
 
     @property
     def saved(self) -> int:
-        """How many numbers a weights file holds: those trained, and the whole token tables whose rows are."""
-        missing = 0 if self._encoder is None else self._encoder.missing
-        return missing + sum(parameter.numel() for parameter in self.trained.values())
+        """How many numbers a weights file holds: those trained, and the places of token tables' rows."""
+        places = sum(len(rows.rows) * len(rows.ids) for rows in self._token_rows.values())
+        return places + sum(parameter.numel() for parameter in self.trained.values())
 
     def losses_of_a_draw(self) -> torch.Tensor:
         """The terms [N] of equation 4 on one draw, all in one forward pass."""
@@ -83,7 +89,13 @@ class Learner:
                 return encoder[name.removeprefix(text_encoder_copy.TEXT_ENCODERS)]
             return unet[name]
 
-        trained = dict(self.trained)
-        if self._encoder is not None:
-            trained |= self._encoder.whole_tables(untrained)
-        return weights.trained_weights(trained, untrained, self._inputs.settings.rank)
+        trained = {name: value for name, value in self.trained.items() if name not in self._token_rows}
+        found = weights.trained_weights(trained, untrained, self._inputs.settings.rank)
+        for name, rows in self._token_rows.items():
+            change = rows.weight.detach().cpu() - untrained(name)[rows.ids.cpu()]
+            found |= weights.changed_rows(name, len(rows.rows), rows.ids.cpu(), change)
+        return found
+
+    @property
+    def _token_rows(self) -> dict[str, text_encoder_copy.TokenRows]:
+        return {} if self._encoder is None else self._encoder.token_rows

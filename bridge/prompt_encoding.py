@@ -21,10 +21,7 @@ def encode_prompts(clip, prompts: Prompts) -> tuple[list, list, list, list]:
     Raises ValueError where ``clip`` is of no family StyO knows, where two identifiers are the same tokens, or where a
     content part cannot be found among its prompt's tokens, at the same place for every text encoder.
     """
-    readers = [
-        _Reader(clip, key, encoder.transformer.get_input_embeddings().weight.shape[1])
-        for key, encoder in text_encoders(clip).items()
-    ]
+    readers = _readers(clip)
     for reader in readers:
         _require_distinct_tokens(reader, prompts)
     return (
@@ -55,6 +52,19 @@ class _Reader:
             "<embedding>" if isinstance(token, torch.Tensor) else self.clip.tokenizer.untokenize([(token, 1.0)])[0][1]
             for token in tokens
         )
+
+
+def identifier_tokens(clip, prompts: Prompts) -> dict[str, set[int]]:
+    """The ids of the tokens that the four identifiers consist of, by text encoder."""
+    words = [getattr(prompts, name) for name in IDENTIFIER_FIELDS]
+    return {reader.key: {token for word in words for token in reader.words(word)} for reader in _readers(clip)}
+
+
+def _readers(clip) -> list[_Reader]:
+    return [
+        _Reader(clip, key, encoder.transformer.get_input_embeddings().weight.shape[1])
+        for key, encoder in text_encoders(clip).items()
+    ]
 
 
 def _encode(clip, readers: Sequence[_Reader], text: str, words: Sequence[ContentWord]) -> list:

@@ -28,33 +28,24 @@ class PlainTextLayers(PlainLayers):
 
 
 class TokenRows(torch.nn.Module):
-    """The rows of a token ``table`` [vocabulary, channels] for the token ``ids`` alone, found as in the whole table.
+    """The rows of a token ``table`` [vocabulary, channels] for the tokens of prompts, found as in the whole table.
 
-    Training them is training the table: Adam leaves a row alone whose gradient is always 0.
+    ``weight`` holds those of the ``trained`` ids; those of the ``fixed`` ids stay. Training the rows is training the
+    table: Adam leaves a row alone whose gradient is always 0.
     """
 
-    def __init__(self, table: torch.Tensor, ids: torch.Tensor):
+    def __init__(self, table: torch.Tensor, trained: torch.Tensor, fixed: torch.Tensor):
         super().__init__()
-        self.weight = torch.nn.Parameter(table[ids], requires_grad=False)
-        self.register_buffer("ids", ids, persistent=False)
+        self.weight = torch.nn.Parameter(table[trained], requires_grad=False)
+        self.register_buffer("ids", trained, persistent=False)
+        self.register_buffer("fixed", table[fixed].detach(), persistent=False)
         rows = torch.full((len(table),), -1)
-        rows[ids] = torch.arange(len(ids))
+        rows[torch.cat([trained, fixed])] = torch.arange(len(trained) + len(fixed))
         self.register_buffer("rows", rows, persistent=False)
 
     def forward(self, tokens: torch.Tensor, out_dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """The embeddings of ``tokens``; raises IndexError for one that has no row here."""
-        return torch.nn.functional.embedding(self.rows[tokens], self.weight).to(out_dtype)
-
-    @property
-    def missing(self) -> int:
-        """How many numbers of the whole table are not here."""
-        return (len(self.rows) - len(self.ids)) * self.weight.shape[1]
-
-    def within(self, table: torch.Tensor) -> torch.Tensor:
-        """A copy of the whole ``table`` with these rows in their places."""
-        whole = table.to(self.weight, copy=True)
-        whole[self.ids] = self.weight.detach()
-        return whole
+        return torch.nn.functional.embedding(self.rows[tokens], torch.cat([self.weight, self.fixed])).to(out_dtype)
 
 
 class DifferentiableLayer(CLIPLayer):
@@ -114,7 +105,7 @@ class TrainedTextEncoder:
     """A trainable copy on ``device`` of ``clip``'s text encoders, for the ``prompts`` (tokens) of a training.
 
     ``groups`` holds what is trained, by layer and then by its name in a weights file: all that has a say in what the
-    UNet reads of a prompt, which ``unet_inputs`` tells.
+    UNet reads of a prompt, which ``unet_inputs`` tells, or of that the token embeddings of the ``chosen`` ids alone.
     """
 
     def __init__(
@@ -123,12 +114,18 @@ class TrainedTextEncoder:
         prompts: Sequence[dict[str, list]],
         device: torch.device,
         unet_inputs: Callable[[Sequence[TextEmbedding]], dict[str, torch.Tensor]],
+        chosen: dict[str, set[int]] | None = None,
     ):
         self._copy = copy_text_encoder(clip)
-        self._rows = {key: self._keep_token_rows(key, prompts) for key in text_encoders(clip)}
+        self._rows = {
+            f"{encoder_name(key)}.{TOKEN_TABLE}": self._keep_token_rows(key, prompts, chosen and chosen[key])
+            for key in text_encoders(clip)
+        }
         self._copy.to(device).set_clip_options({"execution_device": device})
         self.groups: dict[str, dict[str, torch.nn.Parameter]] = {}
         for name in self._felt(prompts[0], unet_inputs):
+            if chosen is not None and name not in self._rows:
+                continue
             parameter = self._copy.get_parameter(name).requires_grad_(True)
             self.groups.setdefault(_part(name), {})[TEXT_ENCODERS + name] = parameter
 
@@ -137,23 +134,20 @@ class TrainedTextEncoder:
         return TextEmbedding(*self._copy.encode_token_weights(tokens)[:2])
 
     @property
-    def missing(self) -> int:
-        """How many numbers of the token tables are not here."""
-        return sum(rows.missing for rows in self._rows.values())
+    def token_rows(self) -> dict[str, TokenRows]:
+        """The trained rows of the token tables, by the tables' names in a weights file."""
+        return {TEXT_ENCODERS + name: rows for name, rows in self._rows.items() if rows.weight.requires_grad}
 
-    def whole_tables(self, untrained: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The token tables with their trained rows, by their names in a weights file."""
-        names = {key: f"{TEXT_ENCODERS}{encoder_name(key)}.{TOKEN_TABLE}" for key in self._rows}
-        return {name: self._rows[key].within(untrained(name)) for key, name in names.items()}
-
-    def _keep_token_rows(self, key: str, prompts: Sequence[dict[str, list]]) -> TokenRows:
+    def _keep_token_rows(self, key: str, prompts: Sequence[dict[str, list]], chosen: set[int] | None) -> TokenRows:
         """Leave of an encoder's token table only the rows that the tokens of ``prompts`` need, and return them."""
         encoder = getattr(self._copy, encoder_name(key))
         ids = set(gen_empty_tokens(encoder.special_tokens, 3))
         for token, *_ in (entry for tokens in prompts for chunk in tokens[key] for entry in chunk):
             if not isinstance(token, torch.Tensor):
                 ids.add(int(token))
-        rows = TokenRows(encoder.transformer.get_input_embeddings().weight, torch.tensor(sorted(ids)))
+        trained = ids if chosen is None else ids & chosen
+        parts = (torch.tensor(sorted(part), dtype=torch.long) for part in (trained, ids - trained))
+        rows = TokenRows(encoder.transformer.get_input_embeddings().weight, *parts)
         encoder.transformer.set_input_embeddings(rows)
         return rows
 

@@ -173,6 +173,15 @@ class StyOIDLTrain(io.ComfyNode):
                     tooltip="Steps between pictures on this node: what the prompts stylized and source give by now, "
                     "above the losses. Each takes as long as about 4 steps; the training stays the same. 0: none.",
                 ),
+                io.Boolean.Input(
+                    "train_identifiers",
+                    default=False,
+                    advanced=True,
+                    tooltip="Also learn the four identifiers' own token embeddings, as textual inversion does, and "
+                    "nothing else of the text encoder. Parts style and person better where a rare word already means "
+                    "something else. With `learning_rate` 0 they take 5e-4. Needs about 0.4 GB more memory for SD 1.x, "
+                    "3 GB for SDXL.",
+                ),
             ],
             outputs=[
                 io.Model.Output(

@@ -128,6 +128,7 @@ def test_sockets_are_the_contract():
         *("train_text_encoder", "rank", "resolution", "precision", "gradient_checkpointing", "save_every"),
         "optimizer",
         "preview_every",
+        "train_identifiers",
     ]
     assert [o.io_type for o in schema.outputs] == ["MODEL", "CLIP", "LORA_MODEL", "LOSS_MAP"]
     assert all(i.tooltip for i in schema.inputs)

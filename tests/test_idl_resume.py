@@ -47,8 +47,12 @@ def uninterrupted(**changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"optimizer": "adafactor"}, {"method": "lora", "precision": "fp16", "train_text_encoder": True}],
-    ids=["full_adafactor", "lora_fp16_text"],
+    [
+        {"optimizer": "adafactor"},
+        {"method": "lora", "precision": "fp16", "train_text_encoder": True},
+        {"method": "lora", "train_identifiers": True},
+    ],
+    ids=["full_adafactor", "lora_fp16_text", "lora_identifiers"],
 )
 def test_killed_between_two_saves_it_ends_with_the_same_weights(output, caplog, changes):
     changes = {"steps": 7, "save_every": 2, **changes}

@@ -34,7 +34,7 @@ METHODS = [
     {"method": method, "train_text_encoder": text}
     for method in ("full", "cross_attention", "lora")
     for text in (False, True)
-]
+] + [{"method": "lora", "train_text_encoder": False, "train_identifiers": True}]
 
 
 def raw(patcher):
@@ -99,7 +99,7 @@ def test_lora_loader_gives_the_models_of_the_node(output, caplog, changes):
         assert same(own, loaded)
         moved += sum(not torch.equal(own[key], original[key]) for key in own)
     assert moved > 0
-    assert bool(clip.patcher.patches) == changes["train_text_encoder"]
+    assert bool(clip.patcher.patches) == (changes["train_text_encoder"] or "train_identifiers" in changes)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +257,21 @@ def test_the_positions_of_a_long_text_encoder_are_trained(output):
     moved = weights["text_encoders.clip_l.transformer.text_model.embeddings.position_embedding.diff"]
     assert moved.shape == (248, WIDTH)
     assert moved[77:].abs().sum() > 0
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_identifiers_change_no_other_word_and_take_little_room(output, family):
+    values = inputs(layout=family, method="lora", train_identifiers=True)
+    clip = run_inputs(values)[1]
+    before, after = patched(values["clip"][0].patcher), patched(clip.patcher)
+    moved = {key: (before[key] != after[key]).nonzero() for key in before}
+    moved = {key: set(where[:, 0].tolist()) for key, where in moved.items() if len(where)}
+    encoders = clip.tokenize("ak47 aug sks m4a1")
+    assert len(moved) == len(encoders)
+    for name, (entries,) in encoders.items():
+        (rows,) = (rows for key, rows in moved.items() if f"clip_{name}." in key and "token_embedding" in key)
+        assert rows == {token for token, _ in entries if 0 < token < 49406}
+    assert (output / "loras/StyO/idl_00001_.safetensors").stat().st_size < 3e6
 
 
 def test_clip_skip_trains_only_the_layers_it_leaves(output):

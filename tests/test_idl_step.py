@@ -6,12 +6,16 @@ from idl_runs import DEFAULTS, files, images, inputs, load, patched, run, run_in
 from styo.bridge import idl, unet_copy
 from styo.training.optimizer import BackwardOptimizer
 from styo.training.prompts import Prompts
+from styo.training.settings import LEARNING_RATES
 from styo.training.weights import trained_weights
 from tiny import make_clip, make_model, make_vae
 
 STEPS = DEFAULTS["steps"]
 LEARNING_RATE = DEFAULTS["learning_rate"]
 ROUNDING = 1e-6
+TABLE = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
+END = 49406
+"""The first of the tokens that are no word."""
 
 
 def clip_reference(weights, ids):
@@ -64,10 +68,11 @@ def adafactor(leaves):
     return torch.optim.Adafactor(matrices.values(), lr=LEARNING_RATE / 1e3, eps=(1e-15, 1e3)), matrices
 
 
-def reference(method, train_text_encoder, optimizer):
+def reference(method, text_encoder, optimizer, rate):
     """The change of every trained tensor after STEPS steps, and its largest last gradient, by the name of the weight.
 
-    Written out without the pack's training; the low-rank matrices start where the pack's start.
+    Written out without the pack's training; the low-rank matrices start where the pack's start. Of the ``text_encoder``
+    nothing is trained, the identifiers' rows of its token table, or all.
     """
     model, clip, vae = make_model(), make_clip(), make_vae()
     generator = torch.Generator().manual_seed(0)
@@ -84,10 +89,9 @@ def reference(method, train_text_encoder, optimizer):
         names = [name for name in base if method == "full" or ".attn2." in name]
         leaves = {name: base[name].clone().requires_grad_(True) for name in names}
     text = {name: value.detach().clone() for name, value in clip.cond_stage_model.state_dict().items()}
-    if train_text_encoder:
-        for name in list(text):
-            if "text_model" in name:
-                text[name] = leaves[name] = text[name].requires_grad_(True)
+    for name in text:
+        if ("text_model" in name and text_encoder == "all") or (name == TABLE and text_encoder == "identifiers"):
+            text[name] = leaves[name] = text[name].requires_grad_(True)
 
     def parameters():
         if method != "lora":
@@ -103,11 +107,14 @@ def reference(method, train_text_encoder, optimizer):
     prompts = Prompts()
     texts = [prompts.source, prompts.target, prompts.auxiliary]
     ids = [torch.tensor([token for token, _ in clip.tokenize(prompt)["l"][0]]) for prompt in texts]
+    ours = torch.zeros(len(text[TABLE]))
+    for word in (prompts.source_style, prompts.target_style, prompts.source_content, prompts.target_content):
+        ours[[token for token, _ in clip.tokenize(word)["l"][0] if token < END]] = 1
     with torch.no_grad():
         latents = [vae.encode(pictures[0]).float() * 0.18215 for pictures in images().values()]
     sigmas = model.model.model_sampling.sigmas
     stepped = {leaf: leaf for leaf in leaves.values()}
-    steps = torch.optim.Adam(stepped.values(), lr=LEARNING_RATE)
+    steps = torch.optim.Adam([{"params": [leaf], "lr": rate(name)} for name, leaf in leaves.items()])
     if optimizer == "adafactor":
         steps, stepped = adafactor(leaves.values())
     before = {name: leaf.detach().clone() for name, leaf in leaves.items()}
@@ -116,6 +123,8 @@ def reference(method, train_text_encoder, optimizer):
         for leaf in leaves.values():
             leaf.grad = None
         equation_4(unet, parameters, contexts, latents, sigmas, generator).backward()
+        if text_encoder == "identifiers":
+            text[TABLE].grad *= ours[:, None]
         slopes = {name: float(leaf.grad.abs().max()) for name, leaf in leaves.items()}
         for leaf, twin in stepped.items():
             twin.grad = leaf.grad.view_as(twin)
@@ -134,16 +143,46 @@ def file_name(name):
     )
 
 
+TEXT = {
+    "none": {},
+    "identifiers": {"train_identifiers": True},
+    "all": {"train_text_encoder": True},
+    "all, identifiers named": {"train_text_encoder": True, "train_identifiers": True},
+}
+
+
+def whole_tables(weights):
+    """``weights`` with the change of a token table written out, which files hold as the rows that changed."""
+    weights = dict(weights)
+    stem = f"text_encoders.{TABLE.removesuffix('.weight')}"
+    if f"{stem}.lora_up.weight" in weights:
+        up, down, alpha = (weights.pop(f"{stem}.{part}") for part in ("lora_up.weight", "lora_down.weight", "alpha"))
+        assert alpha == len(down) < 30
+        weights[f"{stem}.diff"] = up.float() @ down.float()
+    return weights
+
+
 @pytest.mark.parametrize(
-    ("method", "train_text_encoder", "optimizer"),
+    ("method", "text", "optimizer"),
     [
-        *((method, text, "adam") for method in ("full", "cross_attention", "lora") for text in (False, True)),
-        *(("full", False, "adafactor"), ("lora", False, "adafactor")),
+        *((method, text, "adam") for method in ("full", "cross_attention", "lora") for text in TEXT),
+        *(("full", "none", "adafactor"), ("lora", "none", "adafactor")),
     ],
 )
-def test_steps_are_the_optimizers_on_the_gradient_of_equation_4(output, method, train_text_encoder, optimizer):
-    _, _, weights, _ = run(method=method, train_text_encoder=train_text_encoder, optimizer=optimizer)
-    expected = reference(method, train_text_encoder, optimizer)
+def test_steps_are_the_optimizers_on_the_gradient_of_equation_4(output, method, text, optimizer):
+    weights = whole_tables(run(method=method, optimizer=optimizer, **TEXT[text])[2])
+    expected = reference(method, text.partition(",")[0], optimizer, lambda name: LEARNING_RATE)
+    check_changes(weights, expected)
+
+
+@pytest.mark.parametrize(("method", "rate"), LEARNING_RATES.items())
+def test_identifiers_have_a_rate_of_their_own_where_the_method_has(output, method, rate):
+    weights = whole_tables(run(method=method, learning_rate=0.0, train_identifiers=True)[2])
+    check_changes(weights, reference(method, "identifiers", "adam", lambda name: 5e-4 if name == TABLE else rate))
+
+
+def check_changes(weights, expected):
+    """That the ``weights`` of a file hold the ``expected`` changes."""
     assert weights.keys() - {key for key in weights if key.endswith(".alpha")} == expected.keys()
     # What a normalisation or a softmax cancels has no gradient but rounding, which Adam makes full steps of.
     felt = {key: change for key, (change, slope) in expected.items() if slope > ROUNDING}
@@ -153,7 +192,7 @@ def test_steps_are_the_optimizers_on_the_gradient_of_equation_4(output, method, 
         assert error < 3e-3, f"{key}: {error:.1e}"
 
 
-@pytest.mark.parametrize("changes", [{}, {"method": "lora"}, {"train_text_encoder": True}])
+@pytest.mark.parametrize("changes", [{}, {"method": "lora", "train_identifiers": True}, {"train_text_encoder": True}])
 def test_gradient_checkpointing_takes_the_same_steps(output, changes):
     plain = run(**changes, filename_prefix="loras/plain/idl")[2]
     recomputed = run(**changes, gradient_checkpointing=True, filename_prefix="loras/recomputed/idl")[2]

@@ -14,6 +14,7 @@ from styo.training.smaller import advice, next_smaller
 LARGEST = Settings(
     method="full",
     train_text_encoder=True,
+    train_identifiers=True,
     rank=1024,
     resolution=2048,
     precision="fp32",
@@ -28,6 +29,7 @@ def drawn(rng):
         precision=rng.choice(PRECISIONS),
         optimizer=rng.choice(OPTIMIZERS),
         train_text_encoder=rng.random() < 0.5,
+        train_identifiers=rng.random() < 0.5,
         gradient_checkpointing=rng.random() < 0.5,
         rank=rng.randint(1, 1024),
         resolution=64 * rng.randint(1, 32),
@@ -48,6 +50,7 @@ def test_the_advice_can_be_followed_to_the_end():
             settings = smaller
         assert "smallest settings" in advice(settings)
         assert settings.method == "lora" and settings.gradient_checkpointing and not settings.train_text_encoder
+        assert not settings.train_identifiers
         assert settings.rank <= 16 and settings.resolution <= 256 and settings.precision != "fp32"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -71,7 +71,8 @@ class BackwardOptimizer:
     """An optimizer of ``kind`` for each group of parameters, stepped as soon as the group's last gradient is there.
 
     ``groups`` maps a group's name to its float32 parameters by name. A group whose gradient is not finite is left as it
-    is. ``scale_loss`` keeps small fp16 gradients from vanishing (arXiv 1710.03740).
+    is. ``rates`` holds the learning rate of the groups that have one of their own. ``scale_loss`` keeps small fp16
+    gradients from vanishing (arXiv 1710.03740).
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class BackwardOptimizer:
         learning_rate: float,
         scale_loss: bool,
         kind: str = "adam",
+        rates: Mapping[str, float] | None = None,
     ):
         device = next(parameter for group in groups.values() for parameter in group.values()).device
         self.groups = groups
@@ -95,7 +97,8 @@ class BackwardOptimizer:
             for name, group in groups.items()
         }
         self._optimizers = {
-            name: self._rule.make(list(group.values()), learning_rate) for name, group in self._stepped.items()
+            name: self._rule.make(list(group.values()), (rates or {}).get(name, learning_rate))
+            for name, group in self._stepped.items()
         }
         self._waiting = {name: len(group) for name, group in groups.items()}
         for name, group in groups.items():

@@ -27,6 +27,8 @@ LEARNING_RATES = {"full": PAPER_LEARNING_RATE, "cross_attention": 1e-5, "lora": 
 full: the paper. cross_attention: what Custom Diffusion (arXiv 2212.04488) takes for faces when it trains all of cross
 attention, 5e-6 an image on two images a step. lora: what LoRA for DreamBooth takes where all weights take 2e-6.
 """
+IDENTIFIER_LEARNING_RATE = 5e-4
+"""Adam's step size for the identifiers' token embeddings where ``learning_rate`` is 0; they are about 1e-2 large."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Settings:
     save_every: int = 100
     optimizer: str = "adam"
     preview_every: int = 0
+    train_identifiers: bool = False
 
     def __post_init__(self):
         self._require_one_of("method", METHODS)
@@ -80,11 +83,23 @@ class Settings:
         """The learning rate that is trained with: ``learning_rate``, or the method's own where that is 0."""
         return self.learning_rate or LEARNING_RATES[self.method]
 
+    @property
+    def identifiers_alone(self) -> bool:
+        """Whether the identifiers' token embeddings are all that is trained of the text encoder."""
+        return self.train_identifiers and not self.train_text_encoder
+
+    @property
+    def identifier_step_size(self) -> float:
+        """The learning rate of the identifiers' token embeddings where they are trained alone."""
+        return self.learning_rate or IDENTIFIER_LEARNING_RATE
+
     def deciding(self) -> dict[str, str | int | float | bool]:
-        """The settings that decide what a step does; ``rank`` and ``optimizer`` only where they matter."""
+        """The settings that decide what a step does; those that older files lack only where they matter."""
         names = ["method", "seed", "train_text_encoder", "resolution", "precision"]
         if self.method == "lora":
             names.append("rank")
         if self.optimizer != "adam":
             names.append("optimizer")
+        if self.identifiers_alone:
+            names += ["train_identifiers", "identifier_step_size"]
         return {"learning_rate": self.step_size, **{name: getattr(self, name) for name in names}}

@@ -22,6 +22,7 @@ def next_smaller(settings: Settings) -> Settings | None:
         (settings.precision == "fp32", "precision", "bf16"),
         (settings.optimizer == "adam" and settings.method != "lora", "optimizer", "adafactor"),
         (settings.train_text_encoder, "train_text_encoder", False),
+        (settings.train_identifiers, "train_identifiers", False),
         (settings.method == "full", "method", "cross_attention"),
         (settings.method == "cross_attention", "method", "lora"),
         (settings.rank > USUAL_RANK, "rank", USUAL_RANK),

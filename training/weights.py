@@ -64,6 +64,21 @@ def trained_weights(
     return weights
 
 
+def changed_rows(table: str, vocabulary: int, ids: torch.Tensor, change: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The ``change`` [n, channels] of the rows ``ids`` [n] of a token ``table`` of ``vocabulary`` rows, by name.
+
+    It is of low rank: the up matrix [vocabulary, n] has a single 1 for each row. The whole table would take 76 MB.
+    """
+    stem = table.removesuffix(".weight")
+    place = torch.zeros(vocabulary, len(ids), dtype=torch.float16)
+    place[ids, torch.arange(len(ids))] = 1
+    return {
+        f"{stem}.lora_up.weight": place,
+        f"{stem}.lora_down.weight": _compact(change.detach().cpu()),
+        f"{stem}.alpha": torch.tensor(float(len(ids))),
+    }
+
+
 def _compact(value: torch.Tensor) -> torch.Tensor:
     """``value`` in fp16, or a float32 copy where fp16 would cost it more than FP16_LOSS of its norm."""
     rounded = value.half()

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 
 from .conditioning import TextEmbedding
-from .model_kind import LATENT_CHANNELS, family_of
+from .model_kind import family_of
 from .training_inputs import TERMS, Inputs
 
 IMAGES_PER_ENCODE = 4
@@ -47,14 +47,15 @@ def encode_prompt(clip, tokens: dict[str, list]) -> EncodedPrompt:
 
 
 def _latents(inputs: Inputs, pixels: torch.Tensor) -> torch.Tensor:
-    """z [n, 4, h, w] of images [n, H, W, 3], scaled as the UNet expects it."""
+    """z [n, channels, h, w] of images [n, H, W, 3], scaled as the UNet expects it."""
     with torch.inference_mode():
+        latent_format = inputs.model.get_model_object("latent_format")
         encoded = torch.cat([inputs.vae.encode(part) for part in pixels.split(IMAGES_PER_ENCODE)])
-        if encoded.ndim != 4 or encoded.shape[1] != LATENT_CHANNELS:
+        if encoded.ndim != 4 or encoded.shape[1] != latent_format.latent_channels:
             name = family_of(inputs.model).name
             raise ValueError(f"`vae` is not that of a {name} model: connect the one of its checkpoint.")
         if not torch.isfinite(encoded).all():
             raise ValueError("`vae` gives values that are nan or infinite: start ComfyUI without --fp16-vae.")
-        z = inputs.model.get_model_object("latent_format").process_in(encoded)
+        z = latent_format.process_in(encoded)
     with torch.inference_mode(False):
         return z.float().clone()

@@ -16,8 +16,6 @@ from comfy.model_sampling import EPS, V_PREDICTION, ModelSamplingDiscrete
 from ..training.settings import RESOLUTION_KEY
 from ..training.weights import Base
 
-LATENT_CHANNELS = 4
-
 EPSILON, VELOCITY = "epsilon", "v"
 """What a UNet predicts, as `modelspec.prediction_type` names it."""
 
@@ -77,7 +75,7 @@ def family_of(model) -> Family:
     config = model.model.model_config
     for family in FAMILIES:
         if isinstance(config, family.config):
-            if (channels := config.unet_config["in_channels"]) != LATENT_CHANNELS:
+            if (channels := config.unet_config["in_channels"]) != config.latent_format.latent_channels:
                 raise ValueError(
                     f"{NEEDED}; `model` takes {channels} latent channels, as inpainting and instruct models do."
                 )

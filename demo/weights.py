@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from ..training import safetensors_file
-from .autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
 from .shapes import CHANNELS
 from .words import PERSON, token_table
 
@@ -32,10 +31,9 @@ class MissingWeights(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """State dicts of ComfyUI's UNet, CLIP text model (less its token table) and VAE, and the learned words' rows.
+    """State dicts of UNet, CLIP text model (less its token table) and Autoencoder, and the learned words' rows.
 
-    ``told`` is how many parameters of a code its words tell. A file keeps the VAE without the zeros that fill it up to
-    TAESD's shape.
+    ``told`` is how many parameters of a code its words tell.
     """
 
     unet: dict[str, torch.Tensor]
@@ -46,7 +44,7 @@ class Weights:
 
     def save(self, path: Path, metadata: dict[str, str]):
         """Write them in half precision."""
-        parts = {UNET: self.unet, TEXT: self.text, VAE: thin_autoencoder(self.vae).state_dict()}
+        parts = {UNET: self.unet, TEXT: self.text, VAE: self.vae}
         tensors = {prefix + name: w for prefix, part in parts.items() for name, w in part.items()}
         tensors[WORDS] = torch.stack(list(self.words.values()))
         tensors = {name: w.half() for name, w in tensors.items()}
@@ -68,9 +66,7 @@ class Weights:
             {name.removeprefix(prefix): w.float() for name, w in tensors.items() if name.startswith(prefix)}
             for prefix in (UNET, TEXT, VAE)
         )
-        thin = ThinAutoencoder()
-        thin.load_state_dict(vae)
-        return cls(unet, text, taesd_weights(thin), words, told)
+        return cls(unet, text, vae, words, told)
 
     def text_encoder(self) -> dict[str, torch.Tensor]:
         """The state dict of ComfyUI's whole text encoder."""

@@ -28,7 +28,7 @@ DEMO = """\
 **Run.** Everything comes with the pack: a tiny model that knows drawn portraits, two people it has never seen, and \
 faces of others. It takes a few minutes on a CPU.
 
-*Result* is drawn from two seeds: with FCC both have the photo's pose; without it they differ.
+*Result* is drawn from two seeds: with FCC both come nearer to the photo's pose.
 
 Compare it with *The right answer*: how that artwork's style draws the person, by the program that drew both.
 

@@ -39,14 +39,21 @@ WEIGHTS_FILE = "StyO/idl_00001_.safetensors"
 """What the first run of the main template saves."""
 
 DEMO_CHOICES = Choices(
-    identifiers=("zeb", "aug", "sks", "lun"),
-    steps=120,
+    identifiers=("awk", "aug", "sks", "lun"),
+    method="lora",
+    steps=450,
     learning_rate=5e-4,
-    training={"precision": "fp32", "gradient_checkpointing": False, "preview_every": 30},
+    training={
+        "rank": 64,
+        "precision": "fp32",
+        "gradient_checkpointing": False,
+        "preview_every": 75,
+        "train_identifiers": True,
+    },
     size=128,
     pictures=2,
     sampling_steps=20,
-    cfg=3.0,
+    cfg=2.0,
     prefix="loras/StyO/demo",
 )
 

@@ -10,24 +10,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-import comfy.sd
 import numpy as np
 import pytest
 import tiny
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from latent_preview import Latent2RGBPreviewer
 from safetensors.torch import load_file
 from styo.bridge.unet_copy import PlainLayers
 from styo.demo import held_out, words
-from styo.demo.autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
+from styo.demo.autoencoder import Autoencoder
+from styo.demo.comfy_model import load_demo_model
 from styo.demo.portraits import FAMILIES, Content, Identity, Style, features, render
-from styo.demo.pretraining import denoiser, fit, layout, make, optimizers, parallel, pictures
-from styo.demo.pretraining.autoencoder import CROPS, SIDE, cropped
+from styo.demo.pretraining import autoencoder, denoiser, fit, layout, make, optimizers, parallel, pictures
 from styo.demo.pretraining.captions import IDENTIFIERS, LENGTH, Captions
 from styo.demo.pretraining.first_attention import attend_to_identifiers
 from styo.demo.pretraining.layout import PARTS
 from styo.demo.pretraining.text_encoder import BATCH, TextEncoder, initialize
-from styo.demo.shapes import CLIP, LATENT_SCALE, LATENT_SIDE, RESOLUTION, UNET
+from styo.demo.shapes import BLOCK, CLIP, LATENT_CHANNELS, LATENT_SIDE, RESOLUTION, UNET
 from styo.demo.weights import PATH, Weights
 from styo.styo_attention.columns import split_heads
 from styo.training.prompts import Prompts
@@ -156,38 +156,52 @@ def test_identifiers_of_the_captions_are_plain_words():
     Prompts(style, other_style, content, other_content)
 
 
-def test_the_thin_autoencoder_is_comfyuis_taesd():
-    thin = ThinAutoencoder()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in thin.parameters():
-        fan_in = parameter[0].numel() if parameter.ndim > 1 else 100
-        torch.nn.init.normal_(parameter, std=fan_in**-0.5, generator=generator)
-    thin.spread.running_mean.uniform_(-1, 1, generator=generator)
-    thin.spread.running_var.uniform_(0.5, 2, generator=generator)
-    thin.eval()
-    vae = comfy.sd.VAE(sd=taesd_weights(thin))
-    picture = torch.rand(1, 128, 128, 3, generator=generator)
+def some_portraits(count):
+    rng = np.random.default_rng(0)
+    pictures = np.stack([render(*held_out.pretraining_portrait(rng)) for _ in range(count)])
+    return torch.from_numpy(np.round(255 * pictures).astype(np.uint8)).movedim(-1, 1)
+
+
+def test_the_encoder_is_the_principal_components_of_blocks():
+    """Against numpy's singular value decomposition: no linear map of so few values keeps more of the blocks."""
+    portraits = some_portraits(12)
+    vae = Autoencoder()
+    vae.solve(portraits)
+    x = portraits.float() / 255
+    with torch.no_grad():
+        z = vae.encode(x)
+        found = vae.decode(z)
+    assert z.shape == (12, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE)
+    blocks = x.double().unfold(2, BLOCK, BLOCK).unfold(3, BLOCK, BLOCK).movedim(1, 3).reshape(-1, 3 * BLOCK**2).numpy()
+    mean = blocks.mean(0)
+    _, _, components = np.linalg.svd(blocks - mean, full_matrices=False)
+    kept = components[:LATENT_CHANNELS]
+    least = np.square((blocks - mean) @ (np.eye(len(mean)) - kept.T @ kept)).mean()
+    np.testing.assert_allclose(float((found - x).square().mean()), least, rtol=1e-3)
+    spreads = z.double().square().mean((0, 2, 3))
+    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(LATENT_CHANNELS), rtol=0, atol=1e-3)
+    torch.testing.assert_close(spreads.mean(), torch.tensor(1.0).double(), rtol=1e-3, atol=0)
+    assert (spreads.diff() < 0).all(), "coarse structure first"
+
+
+def test_comfyuis_vae_and_previews_are_those_of_the_autoencoder():
+    model, _, vae = load_demo_model()
+    ours = Autoencoder()
+    ours.load_state_dict(Weights.load(PATH).vae)
+    picture = some_portraits(1).float() / 255
     with torch.inference_mode():
-        z = thin.encode(picture.movedim(-1, 1))
-        torch.testing.assert_close(vae.encode(picture).float() * LATENT_SCALE, z, rtol=1e-3, atol=1e-3)
-        expected = thin.decode(z).clamp(0, 1).movedim(1, -1)
-        torch.testing.assert_close(vae.decode(z / LATENT_SCALE).float(), expected, rtol=1e-3, atol=2e-3)
-        back = thin_autoencoder(taesd_weights(thin))
-        torch.testing.assert_close(back.encode(picture.movedim(-1, 1)), z, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(back.decode(z).clamp(0, 1).movedim(1, -1), expected, rtol=1e-4, atol=1e-4)
-    assert float(z.std()) > 0.1 and float(expected.std()) > 0.01, "the test would not notice two black boxes"
-
-
-def test_pieces_of_pictures_keep_what_counts_in_them():
-    """The VAE's training cuts picture and counts at the same place, and every place occurs."""
-    counts = torch.rand(50, 1, LATENT_SIDE, LATENT_SIDE)
-    scale = RESOLUTION // LATENT_SIDE
-    pictures = counts.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    cut, counted = cropped(pictures.expand(-1, 3, -1, -1), counts, torch.Generator().manual_seed(0))
-    assert cut.shape == (50 * CROPS, 3, SIDE * scale, SIDE * scale)
-    torch.testing.assert_close(cut, counted.expand_as(cut), rtol=0, atol=0)
-    corners = [((counts == piece[:, :1, :1]).nonzero()[0, 2:]).tolist() for piece in counted]
-    assert {top for top, _ in corners} == {left for _, left in corners} == set(range(LATENT_SIDE - SIDE + 1))
+        z = ours.encode(picture)
+        torch.testing.assert_close(vae.encode(picture.movedim(1, -1)), z, rtol=1e-4, atol=1e-4)
+        expected = ours.decode(z).clamp(0, 1).movedim(1, -1)
+        torch.testing.assert_close(vae.decode(z), expected, rtol=1e-4, atol=1e-4)
+        colour = torch.tensor([0.8, 0.6, 0.3])
+        flat = ours.encode(colour[None, :, None, None].expand(1, 3, RESOLUTION, RESOLUTION))
+    latent_format = model.get_model_object("latent_format")
+    factors, bias = latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias
+    previewer = Latent2RGBPreviewer(factors, bias)
+    seen = np.asarray(previewer.decode_latent_to_preview(latent_format.process_in(flat))) / 255
+    assert seen.shape == (LATENT_SIDE, LATENT_SIDE, 3)
+    np.testing.assert_allclose(seen, np.broadcast_to(colour, seen.shape), atol=0.05)
 
 
 @pytest.fixture
@@ -203,6 +217,7 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
     for name, value in {"EXAMPLES": 64, "BATCH": 8, "FIRST": 8, "USES": 4}.items():
         monkeypatch.setattr(denoiser, name, value)
     monkeypatch.setattr(make, "SHOWN", 2)
+    monkeypatch.setattr(autoencoder, "SOLVED_FOR", 8)
 
     def train(folder):
         make.make_demo_model(folder, make.Plan(8, 2, 8, 16), 1, None, "cpu", folder / "model.safetensors")
@@ -247,16 +262,15 @@ def test_a_training_makes_a_weights_file_and_goes_on_where_it_stopped(tmp_path, 
             torch.testing.assert_close(trained_on[name], value, rtol=2e-3, atol=1e-4, msg=name)
 
 
-def test_a_weights_file_keeps_the_vae_and_leaves_out_the_zeros_around_it(tmp_path):
+def test_a_weights_file_can_be_written_again(tmp_path):
     shipped = Weights.load(PATH)
     shipped.save(tmp_path / "again.safetensors", {})
     again = Weights.load(tmp_path / "again.safetensors")
     assert again.told == shipped.told
-    assert again.vae.keys() == shipped.vae.keys()
-    for name, value in shipped.vae.items():
-        torch.testing.assert_close(again.vae[name], value, rtol=2e-3, atol=1e-6, msg=name)
-    kept = sum(w.numel() for name, w in load_file(tmp_path / "again.safetensors").items() if name.startswith("vae."))
-    assert kept < 0.6 * sum(w.numel() for w in shipped.vae.values())
+    for part in ("unet", "text", "vae", "words"):
+        before, after = getattr(shipped, part), getattr(again, part)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_a_stream_brings_the_same_portraits_whatever_the_portions(rendered_here):
@@ -302,7 +316,7 @@ def test_masks_are_where_the_renderer_draws_the_parts():
 
 
 def test_a_portrait_that_is_seen_elsewhere_is_the_same_moved_or_mirrored():
-    latents = torch.randn(40, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(40, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=torch.Generator().manual_seed(0))
     moved = denoiser.elsewhere(latents, torch.Generator().manual_seed(1))
     most = range(-denoiser.MOVED, denoiser.MOVED + 1)
     inner = slice(denoiser.MOVED, -denoiser.MOVED)
@@ -318,43 +332,50 @@ def test_a_portrait_that_is_seen_elsewhere_is_the_same_moved_or_mirrored():
 
 
 def test_forced_maps_lie_where_the_parts_are_and_open_ones_leave_the_other_columns():
+    """Four heads, of which the first and third read styles, the others contents; then the next four."""
     generator = torch.Generator().manual_seed(0)
-    masks = torch.rand(3, len(PARTS), 16, 16, generator=generator)
-    columns = torch.zeros(3, LENGTH, dtype=torch.bool)
-    columns[:, 9:13] = True
-    forced, open_ = torch.tensor([True, True, False]), torch.tensor([False, True, False])
-    q, k = torch.randn(3, 2, 256, 8, generator=generator), torch.randn(3, 2, LENGTH, 8, generator=generator)
-    v = torch.eye(LENGTH).expand(3, 2, -1, -1)
+    masks = torch.rand(4, len(PARTS), 16, 16, generator=generator)
+    content, style = torch.zeros(2, 4, LENGTH, dtype=torch.bool)
+    content[:3, 9:13], style[:, 4:7] = True, True
+    forced, open_ = torch.tensor([True, True, False, True]), torch.tensor([False, True, False, False])
+    q, k = torch.randn(4, 4, 256, 8, generator=generator), torch.randn(4, 4, LENGTH, 8, generator=generator)
+    v = torch.eye(LENGTH).expand(4, 4, -1, -1)
     own = (q @ k.transpose(-1, -2) / 8**0.5).softmax(-1)
 
     def flat(x):
         return x.transpose(1, 2).flatten(2)
 
-    def call(layout_of):
-        return split_heads(layout_of(None, flat(q), flat(k), flat(v), 2), 2)
+    laid_out = layout.Layout(masks, content, style, forced, open_)
 
-    laid_out = layout.Layout(masks, columns, forced, open_)
-    maps = call(laid_out)
-    wanted = layout.LEAST + layout.SPAN * masks[:, :2].flatten(2)
-    content = columns[0]
-    torch.testing.assert_close(maps[:2, ..., content].sum(-1), wanted[:2])
-    torch.testing.assert_close(maps[0].sum(-1), torch.ones(2, 256))
-    torch.testing.assert_close(maps[1][..., ~content], own[1][..., ~content])
-    torch.testing.assert_close(maps[2], own[2])
-    next_heads = call(laid_out)
-    torch.testing.assert_close(
-        next_heads[0, ..., content].sum(-1), layout.LEAST + layout.SPAN * masks[0, 2:4].flatten(1)
-    )
+    def call():
+        return split_heads(laid_out(None, flat(q), flat(k), flat(v), 4), 4)
 
-    mass = own[2][..., content].sum(-1)
-    missed = [
-        torch.distributions.kl_divergence(
-            torch.distributions.Bernoulli(layout.LEAST + layout.SPAN * masks[2, 2 * n : 2 * n + 2].flatten(1)),
-            torch.distributions.Bernoulli(mass),
-        ).mean()
-        for n in range(2)
-    ]
+    def shares(caption, head, part):
+        """What a head has on content, style and all else at each position, [3, 256]."""
+        reads = layout.LEAST + layout.SPAN * masks[caption, part].flatten()
+        stray = torch.full_like(reads, layout.STRAY)
+        on_content = (reads if head % 2 else stray) * bool(content[caption].any())
+        on_style = stray if head % 2 else torch.full_like(reads, layout.ON_STYLES)
+        return torch.stack([on_content, on_style, 1 - on_content - on_style])
+
+    def masses(maps, caption):
+        groups = (content[caption], style[caption], ~content[caption] & ~style[caption])
+        return torch.stack([maps[:, group].sum(-1) for group in groups])
+
+    missed = []
+    for first in (0, 2):
+        maps, parts = call(), {1: first, 3: first + 1}
+        for head in range(4):
+            part = parts.get(head, 0)
+            for caption in (0, 3):
+                torch.testing.assert_close(masses(maps[caption, head], caption), shares(caption, head, part))
+            torch.testing.assert_close(masses(maps[1, head], 1)[0], shares(1, head, part)[0])
+            right, found = shares(2, head, part), masses(own[2, head], 2)
+            missed.append((right * (right / found).log()).sum(0).mean())
+        torch.testing.assert_close(maps[1][..., ~content[1]], own[1][..., ~content[1]])
+        torch.testing.assert_close(maps[2], own[2])
     torch.testing.assert_close(laid_out.error, torch.stack(missed).mean())
+    assert laid_out.placed.tolist() == [True, True, False, False]
 
 
 def test_the_script_makes_a_weights_file_and_refuses_what_it_cannot_do(tmp_path):
@@ -401,7 +422,7 @@ def test_attention_begins_in_the_columns_of_the_identifiers():
                 masses.extend(maps[:, h, :, (5, 9)[h % 2]].mean() for h in range(heads))
             return plain(q, k, v, heads, *args, **kwargs)
 
-        noise = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+        noise = torch.randn(8, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
             unet(
                 noise,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from portrait_quality import metrics, reading, tables
+from portrait_quality import metrics, reading, rows, tables
 from portrait_quality.colour_transfer import transfer_colours
 from portrait_quality.inside import face, moved_towards
 from portrait_quality.passes import Parts, train
@@ -277,6 +277,23 @@ def test_differences_are_how_much_more_a_row_has_than_styo_as_shipped():
     table = tables.differences([made_up_row("other", 0.5, 0.7), made_up_row(FULL_ROW, 0.25, 0.45)])
     assert [row[0] for row in table] == ["", "other"]
     assert table[1][1] == "+0.250 (+0.250 .. +0.250)"
+
+
+def test_every_training_that_changes_one_thing_is_a_row(monkeypatch):
+    """Their tables by title, of rows that are measured by nobody."""
+
+    def judged(name, tasks, pictures, of_photo=False):
+        return Row(name, {}, tasks)
+
+    found = [training for training in trainings(RECIPE) if training.name not in (DREAMBOOTH, UNTRAINED)]
+    runs = {training.name: dict.fromkeys(task.name for task in EVALUATION[: training.triples]) for training in found}
+    monkeypatch.setattr(rows, "_through_vae", lambda image: None)
+    made = rows.tables_of_rows(SimpleNamespace(row=judged), runs, EVALUATION)
+    assert [(row.name, len(row.first)) for row in made[COMPONENTS]][-1] == (FULL_ROW, COMPONENT_TRIPLES)
+    assert [(row.name, len(row.first)) for row in made[SETTINGS]][-1] == (FULL_ROW, SETTING_TRIPLES)
+    titles = {row.name for title in (COMPONENTS, SETTINGS) for row in made[title]}
+    assert len(titles) == len(found), "each has its row"
+    assert "train_identifiers False" in titles
 
 
 def test_the_loss_matrix_has_prompts_as_rows_and_pictures_as_columns():

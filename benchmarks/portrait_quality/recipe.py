@@ -12,7 +12,7 @@ from styo.training.settings import Settings
 class Recipe:
     """Everything that may be chosen, one name each; the demo's template holds the same values."""
 
-    source_style: str = "zeb"
+    source_style: str = "awk"
     target_style: str = "aug"
     source_content: str = "sks"
     target_content: str = "lun"
@@ -20,18 +20,19 @@ class Recipe:
     content_repeats: int = 1
     negator: str = "not"
     subject: str = "portrait"
-    method: str = "full"
+    method: str = "lora"
     optimizer: str = "adam"
-    steps: int = 120
+    steps: int = 450
     learning_rate: float = 5e-4
     seed: int = 0
     train_text_encoder: bool = False
-    rank: int = 16
+    train_identifiers: bool = True
+    rank: int = 64
     resolution: int = 128
     precision: str = "fp32"
     gradient_checkpointing: bool = False
     auxiliary_count: int = 50
-    cfg: float = 3.0
+    cfg: float = 2.0
     sampling_steps: int = 20
     sampler: str = "ddim"
     scheduler: str = "ddim_uniform"
@@ -53,5 +54,5 @@ class Recipe:
 
 
 RECIPE = Recipe()
-RATES = {"cross_attention": 5e-4, "lora": 5e-4, "adafactor": 5e-4}
+RATES = {"full": 5e-4, "cross_attention": 5e-4, "adafactor": 5e-4}
 """The learning rates of the other methods and optimizers; `portrait_rates.py` compares rates on the tuning set."""

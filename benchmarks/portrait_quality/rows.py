@@ -13,7 +13,7 @@ from .colour_transfer import transfer_colours
 from .passes import Parts
 from .reading import Reader, truth
 from .runs import ATTENTION, FORWARD, FREE, IMAGE, INVERTED, SOURCE, Run
-from .trainings import DREAMBOOTH, FULL, NEGATIVE, POSITIVE
+from .trainings import DREAMBOOTH, FULL, NEGATIVE, POSITIVE, UNTRAINED
 from .triples import Task
 
 MAIN, PASSES, COMPONENTS, SETTINGS = "Results", "Source passes", "Prompts and auxiliary faces", "Repeats and methods"
@@ -120,7 +120,7 @@ def tables_of_rows(judge: Judge, runs: dict[str, dict[str, Run]], tasks: list[Ta
         PASSES: [judge.row(name, tasks, pictures, of_photo=True) for name, pictures in photos.items()],
     }
     components = [name for name in (POSITIVE, NEGATIVE) if name in runs]
-    settings = [name for name in runs if name.startswith(("style-repeats", "content-repeats", "method", "optimizer"))]
+    settings = [name for name in runs if name not in (FULL, DREAMBOOTH, UNTRAINED, *components)]
     for title, trainings in ((COMPONENTS, components), (SETTINGS, settings)):
         if trainings:
             fewer = [task for task in tasks if task.name in runs[trainings[0]]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from styo.training.settings import METHODS
+
 from .recipe import RATES, Recipe
 from .triples import TRIPLES
 
@@ -45,7 +47,9 @@ def trainings(recipe: Recipe, quick: bool = False, ablations: bool = True) -> li
     components = {POSITIVE: changed(negator="", auxiliary_count=0), NEGATIVE: changed(auxiliary_count=0)}
     settings = {f"style-repeats-{n}": changed(style_repeats=n) for n in (1, 2, 3) if n != recipe.style_repeats}
     settings |= {f"content-repeats-{n}": changed(content_repeats=n) for n in (1, 2, 3) if n != recipe.content_repeats}
-    for setting, name in (("method", "cross_attention"), ("method", "lora"), ("optimizer", "adafactor")):
+    settings["train-identifiers-False"] = changed(train_identifiers=False)
+    others = [("method", method) for method in METHODS if method != recipe.method]
+    for setting, name in (*others, ("optimizer", "adafactor")):
         settings[f"{setting}-{name}"] = changed(**{setting: name}, learning_rate=RATES[name])
     found += [Training(name, changes, COMPONENT_TRIPLES) for name, changes in components.items()]
     return found + [Training(name, changes, SETTING_TRIPLES) for name, changes in settings.items()]

@@ -26,13 +26,15 @@ class Captions:
 
     ``words`` are the token ids of all that is no identifier, which the model has to learn; ``text`` [kinds, LENGTH]
     indexes them, and ``places`` [identifiers, kinds, LENGTH] is True where an identifier stands instead. ``content``
-    [kinds, LENGTH] is True in the columns of a content group, which StyO replaces: from its first word to the subject.
+    [kinds, LENGTH] is True in the columns of a content group, which StyO replaces: from its first word to the subject;
+    ``style`` in those of a style group, to its last identifier.
     """
 
     words: list[int]
     text: torch.Tensor
     places: torch.Tensor
     content: torch.Tensor
+    style: torch.Tensor
     auxiliary: int
 
     @classmethod
@@ -64,7 +66,9 @@ class Captions:
         places = torch.stack([ids == identifier for identifier in identifiers])
         words, text = ids.masked_fill(places.any(0), END).unique(return_inverse=True)
         begun = places[TOLD.index(PERSON)].cumsum(1) > 0
-        return cls(words.tolist(), text, places, begun & (ids != END), len(auxiliary))
+        styles = places[TOLD.index(STYLE)] | places[TOLD.index(STYLE) + 1]
+        style = (styles.cumsum(1) > 0) & (styles.flip(1).cumsum(1) > 0).flip(1)
+        return cls(words.tolist(), text, places, begun & (ids != END), style, len(auxiliary))
 
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Kinds [count]: some empty, some auxiliary, mostly full."""

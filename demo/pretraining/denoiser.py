@@ -1,4 +1,4 @@
-"""Training the demo model's UNet: noise prediction on latents of captioned portraits."""
+"""Training the demo model's UNet: v-prediction on latents of captioned portraits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ...bridge.unet_copy import PlainLayers, autocast
 from ...training.losses import add_noise
-from ..shapes import LATENT_SIDE, UNET
+from ..shapes import LATENT_CHANNELS, LATENT_SIDE, UNET
 from ..weights import Weights
 from ..words import CONTENT
 from . import parallel
@@ -26,7 +26,7 @@ from .text_encoder import TextEncoder, initialize
 BATCH, ACCELERATED_BATCH = 48, 512
 LEARNING_RATE = 2e-3
 FEATURES_COUNT = 3.0
-"""How much more an error of the noise counts where eyes and mouth are: a few of the latent's positions."""
+"""How much more an error counts where eyes and mouth are: a few of the latent's positions."""
 LAYOUT_COUNTS = 0.25
 """Weight of the attention maps' error."""
 CONFLICT = (0.6, 3.0)
@@ -75,8 +75,8 @@ class Denoiser(torch.nn.Module):
         denoiser.unet.load_state_dict(weights.unet)
         return denoiser
 
-    def eps_theta(self, z_t: torch.Tensor, t: torch.Tensor, c: torch.Tensor, layout: Layout) -> torch.Tensor:
-        """The noise [N, 4, h, w] predicted for ``z_t`` at timesteps ``t`` [N] under text embeddings ``c``."""
+    def velocity(self, z_t: torch.Tensor, t: torch.Tensor, c: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """The v [N, channels, h, w] predicted for ``z_t`` at timesteps ``t`` [N] under text embeddings ``c``."""
         options = {"optimized_attention_override": layout}
         with autocast(z_t.device, precision(z_t.device)):
             return self.unet(z_t, t.float(), context=c, transformer_options=options).float()
@@ -87,7 +87,7 @@ class Pool:
     """Latents on a device, with the masks and codes of their portraits; one by one they come from a stream.
 
     Attributes:
-        latents: [N, 4, h, w] in the UNet's scale, in half precision.
+        latents: [N, channels, h, w] in the UNet's scale, in half precision.
         codes: [N, parameters], on the CPU.
         masks: [N, parts, h, w].
         filled: how many of the N are there.
@@ -102,7 +102,9 @@ class Pool:
     def of(cls, count: int, device: str) -> Pool:
         """One for ``count`` portraits, still empty."""
         half = {"dtype": torch.float16, "device": device}
-        latents, masks = (torch.empty(count, n, LATENT_SIDE, LATENT_SIDE, **half) for n in (4, len(PARTS)))
+        latents, masks = (
+            torch.empty(count, n, LATENT_SIDE, LATENT_SIDE, **half) for n in (LATENT_CHANNELS, len(PARTS))
+        )
         return cls(latents, torch.empty(count, CONTENT.stop), masks)
 
     @torch.no_grad()
@@ -121,18 +123,20 @@ class Pool:
         return Pool(self.latents[picks].float(), self.codes[picks], self.masks[picks].float(), count)
 
 
-def noise_and_layout_error(
+def velocity_and_layout_error(
     encoder: TextEncoder,
-    eps_theta: Callable[..., torch.Tensor],
+    predict: Callable[..., torch.Tensor],
     captions: Captions,
     samples: Pool,
     sigmas: torch.Tensor,
     least_noise: float,
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(error of the noise, error of the attention maps) of a batch of ``samples``, at some of the ``sigmas`` [T].
+    """(error of v, error of the attention maps) of a batch of ``samples``, at some of the ``sigmas`` [T].
 
-    The error of the noise is weighted as that of v (arXiv 2202.00512, section 4), and where eyes and mouth are.
+    v (arXiv 2202.00512, appendix D) is as large at every noise, where what noise hides of a picture is a small part of
+    eps: so colours are learned early. Its error counts most where eyes and mouth are.
+
     Half of the timesteps are drawn in proportion to their number: with an even share the steps at high noise would
     hardly count, and it is there that words have to decide about pose and colours. Only timesteps from the share
     ``least_noise`` of the schedule on are drawn.
@@ -149,15 +153,16 @@ def noise_and_layout_error(
     spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
     spread = torch.where(torch.rand(batch, generator=generator) < 0.5, spread.sqrt(), spread)
     t = ((least_noise + (1 - least_noise) * spread) * len(sigmas)).long().clamp(max=len(sigmas) - 1).to(device)
-    layout = Layout.draw(samples.masks, captions.content[kinds], generator)
-    drift = layout.forced * torch.rand(batch, generator=generator).to(device) * _conflict(sigmas[t])
+    layout = Layout.draw(samples.masks, captions.content[kinds], captions.style[kinds], generator)
+    drift = layout.placed * torch.rand(batch, generator=generator).to(device) * _conflict(sigmas[t])
     seen = torch.lerp(samples.latents, elsewhere(samples.latents, generator), drift[:, None, None, None])
-    prediction = eps_theta(add_noise(seen, eps, sigmas[t]), t, context, layout)
-    eps = eps + (seen - samples.latents) / sigmas[t][:, None, None, None]
+    prediction = predict(add_noise(seen, eps, sigmas[t]), t, context, layout)
+    sigma = sigmas[t][:, None, None, None]
+    v = (eps + (seen - samples.latents) / sigma - sigma * samples.latents) / (1 + sigma**2) ** 0.5
     eyes, mouth = (samples.masks[:, PARTS.index(part)] for part in ("eyes", "mouth"))
     where = 1 + FEATURES_COUNT * torch.maximum(eyes, mouth)[:, None]
-    error = (where * (eps - prediction) ** 2).sum((1, 2, 3)) / (eps.shape[1] * where.sum((1, 2, 3)))
-    return ((1 + sigmas[t] ** 2) * error).mean(), layout.error
+    error = (where * (v - prediction) ** 2).sum((1, 2, 3)) / (v.shape[1] * where.sum((1, 2, 3)))
+    return error.mean(), layout.error
 
 
 def _conflict(sigmas: torch.Tensor) -> torch.Tensor:
@@ -167,7 +172,7 @@ def _conflict(sigmas: torch.Tensor) -> torch.Tensor:
 
 
 def elsewhere(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """``latents`` [N, 4, h, w], each moved by some positions, and half of them mirrored."""
+    """``latents`` [N, channels, h, w], each moved by some positions, and half of them mirrored."""
     side = torch.arange(LATENT_SIDE)
     moved = torch.empty_like(latents)
     for number, (right, down) in enumerate(torch.randint(-MOVED, MOVED + 1, (len(latents), 2), generator=generator)):
@@ -197,17 +202,17 @@ def train_denoiser(
     save and at the end.
     """
     denoiser.to(device).unet.requires_grad_(True)
-    eps_theta = compiled(denoiser.eps_theta, device)
+    predict = compiled(denoiser.velocity, device)
     sigmas = sigmas.to(device)
     batch = (ACCELERATED_BATCH if on_accelerator(device) else BATCH) // parallel.processes()
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
         fill(FIRST + (step + 1) * batch // USES)
         samples = pool.drawn(batch, generator)
-        noise, layout = noise_and_layout_error(
-            denoiser.encoder, eps_theta, captions, samples, sigmas, least_noise, generator
+        velocity, layout = velocity_and_layout_error(
+            denoiser.encoder, predict, captions, samples, sigmas, least_noise, generator
         )
-        return noise + LAYOUT_COUNTS * layout
+        return velocity + LAYOUT_COUNTS * layout
 
     steps = -(-latents // (batch * parallel.processes()))
     return fit(denoiser, loss_of, steps, LEARNING_RATE, state, report)

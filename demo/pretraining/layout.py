@@ -1,8 +1,11 @@
-"""Cross attention that means layout: while it is trained, each head's content columns lie where a part of a person is.
+"""Cross attention that means layout: while it is trained, heads' content columns lie where a part of a person is.
 
 The renderer knows where that is. In most captions the maps are *forced* there, so at high noise they are the only place
 where the layout can be read, and the UNet learns to draw where its maps say. In the others the maps are its own, and
 what they miss is part of the loss, so they come to say where it draws.
+
+Heads read either contents or styles, hardly both. Where one head read both, StyO's training, which gives new meanings
+to a style and a content at once, would put half of the artwork's person into its style.
 """
 
 from __future__ import annotations
@@ -25,15 +28,20 @@ from ..words import CONTENT, STYLE
 from .captions import LENGTH
 
 PARTS = ("face", "hair", "eyes", "mouth", "body", "wall")
-"""What a head's content columns follow; the heads of the whole UNet take turns."""
+"""What a content head's columns follow; those of the whole UNet take turns."""
 OVERSAMPLING = 2
-LEAST, SPAN = 0.05, 0.6
-"""A head's attention on the content columns outside of its part, and how much more it has inside."""
+LEAST, SPAN = 0.1, 0.8
+"""A content head's attention on the content columns outside of its part, and how much more it has inside."""
+ON_STYLES = 0.85
+"""A style head's attention on the style columns; of a layer's heads every other one is such."""
+STRAY = 0.03
+"""What a head has on the columns that it does not read."""
 FORCED, OPEN = 0.55, 0.5
-"""Share of the captions with content whose maps are forced, and of these, of the maps whose rows need not add up to 1.
+"""Share of the captions whose maps are forced, and of these, of the maps whose rows need not add up to 1.
 
 FCC replaces the content columns and leaves the others as they are: the UNet has to bear that.
 """
+SMALLEST = 1e-4
 
 
 def masks(codes: np.ndarray) -> np.ndarray:
@@ -70,24 +78,34 @@ def _masks(content: Content, style: Style) -> np.ndarray:
 class Layout:
     """The attention of one pass over a batch, as ComfyUI's ``optimized_attention_override``; good for one pass only.
 
-    ``masks`` [N, parts, side, side], ``columns`` [N, LENGTH] the content's, none where a caption has no content, and
-    ``forced`` and ``open`` [N] as FORCED and OPEN say. ``errors`` gathers, by layer, what the own maps miss.
+    ``masks`` [N, parts, side, side], ``content`` and ``style`` [N, LENGTH] the columns of either, none where a caption
+    has no such, and ``forced`` and ``open`` [N] as FORCED and OPEN say. ``errors`` gathers, by layer, what the own maps
+    miss.
     """
 
     masks: torch.Tensor
-    columns: torch.Tensor
+    content: torch.Tensor
+    style: torch.Tensor
     forced: torch.Tensor
     open: torch.Tensor
     errors: list[torch.Tensor] = dataclasses.field(default_factory=list)
-    _heads: int = 0
+    _content_heads: int = 0
 
     @classmethod
-    def draw(cls, masks: torch.Tensor, columns: torch.Tensor, generator: torch.Generator) -> Layout:
+    def draw(
+        cls, masks: torch.Tensor, content: torch.Tensor, style: torch.Tensor, generator: torch.Generator
+    ) -> Layout:
         """Which maps are forced, by chance."""
-        chance = torch.rand(2, len(columns), generator=generator).to(masks.device)
-        columns = columns.to(masks.device)
-        forced = (chance[0] < FORCED) & columns.any(1)
-        return cls(masks, columns, forced, forced & (chance[1] < OPEN))
+        forced, open_ = (
+            chance.to(masks.device) < share
+            for chance, share in zip(torch.rand(2, len(content), generator=generator), (FORCED, OPEN), strict=True)
+        )
+        return cls(masks, content.to(masks.device), style.to(masks.device), forced, forced & open_)
+
+    @property
+    def placed(self) -> torch.Tensor:
+        """The captions [N] whose forced maps say where a person is."""
+        return self.forced & self.content.any(1)
 
     def __call__(self, _, q, k, v, heads: int, *args, **kwargs):
         """Attention [N, tokens, heads * d]."""
@@ -101,25 +119,31 @@ class Layout:
 
     def _laid_out(self, maps: torch.Tensor) -> torch.Tensor:
         """``maps`` [N, heads, positions, LENGTH], forced where they shall be."""
-        own = self._target(maps.shape[1], maps.shape[2])
-        content = self.columns[:, None, None]
-        mass = (maps * content).sum(-1).clamp(1e-4, 1 - 1e-4)
-        told = (self.columns.any(1) & ~self.forced).to(mass.dtype)
-        missed = own * (own / mass).log() + (1 - own) * ((1 - own) / (1 - mass)).log()
+        groups = torch.stack([self.content, self.style, ~(self.content | self.style)], 1).to(maps.dtype)
+        own = self._shares(maps.shape[1], maps.shape[2])
+        mass = (maps @ groups[:, None].transpose(-1, -2)).clamp(min=SMALLEST)
+        told = (self.style.any(1) & ~self.forced).to(mass.dtype)
+        missed = (own * (own.clamp(min=SMALLEST) / mass).log()).sum(-1)
         self.errors.append((missed.mean((1, 2)) * told).sum() / told.sum().clamp(min=1))
-        shares = torch.where(self.forced[:, None, None], own / mass, 1)
-        others = torch.where((self.forced & ~self.open)[:, None, None], (1 - own) / (1 - mass), 1)
-        return maps * torch.where(content, shares[..., None], others[..., None])
+        scales = torch.where(self.forced[:, None, None, None], own / mass, 1)
+        scales[..., 1:] = torch.where(self.open[:, None, None, None], 1, scales[..., 1:])
+        return maps * (scales @ groups[:, None])
 
-    def _target(self, heads: int, positions: int) -> torch.Tensor:
-        """The content columns' share [N, heads, positions] that the next ``heads`` should have."""
-        parts = torch.arange(self._heads, self._heads + heads) % len(PARTS)
-        self._heads += heads
-        side = round(positions**0.5)
-        pooled = torch.nn.functional.adaptive_avg_pool2d(self.masks, side)
-        return LEAST + SPAN * pooled[:, parts].flatten(2)
+    def _shares(self, heads: int, positions: int) -> torch.Tensor:
+        """What the next ``heads`` should have on content, style and all else [N, heads, positions, 3]."""
+        readers = range(1, heads, 2)
+        parts = torch.arange(self._content_heads, self._content_heads + len(readers)) % len(PARTS)
+        self._content_heads += len(readers)
+        pooled = torch.nn.functional.adaptive_avg_pool2d(self.masks, round(positions**0.5))
+        own = pooled.new_full((len(pooled), heads, positions, 3), STRAY)
+        own[:, 1::2, :, 0] = LEAST + SPAN * pooled[:, parts].flatten(2)
+        own[:, 0::2, :, 1] = ON_STYLES
+        own[..., 0] *= self.content.any(1)[:, None, None]
+        own[..., 1] *= self.style.any(1)[:, None, None]
+        own[..., 2] = 1 - own[..., :2].sum(-1)
+        return own
 
     @property
     def error(self) -> torch.Tensor:
-        """What the own maps of captions with content miss: Kullback and Leibler's divergence, the mean of all."""
+        """What the own maps of captions miss: Kullback and Leibler's divergence, the mean of all."""
         return torch.stack(self.errors).mean()

@@ -13,10 +13,10 @@ from comfy.model_sampling import ModelSamplingDiscrete
 from PIL import Image
 
 from ...bridge.unet_copy import autocast
-from ..autoencoder import ThinAutoencoder, taesd_weights, thin_autoencoder
+from ..autoencoder import Autoencoder
 from ..weights import Weights, digest
 from . import parallel
-from .autoencoder import to_input, train_autoencoder
+from .autoencoder import solved_autoencoder, to_input, train_autoencoder
 from .captions import Captions
 from .denoiser import EXAMPLES, FIRST, USES, Denoiser, Pool, train_denoiser
 from .fit import SEED, precision
@@ -61,9 +61,11 @@ def make_demo_model(
     captions = Captions.make()
     if start:
         weights, made_by = Weights.load(start), f"start_{digest(start)[:10]}"
-        vae = thin_autoencoder(weights.vae).to(device)
+        vae = Autoencoder()
+        vae.load_state_dict(weights.vae)
+        vae.to(device)
     else:
-        made_by = f"{plan.autoencoder_pictures}_autoencoder_pictures"
+        made_by = "nothing"
         vae = _autoencoder(folder, plan.autoencoder_pictures, workers, prepare, device)
     folder = folder / made_by
     folder.mkdir(exist_ok=True)
@@ -78,7 +80,7 @@ def make_demo_model(
 
     def write(trained: Denoiser, path: Path):
         words = dict(zip(captions.words, trained.encoder.words.weight.detach().cpu(), strict=True))
-        parts = Weights(trained.unet.state_dict(), trained.encoder.text.state_dict(), taesd_weights(vae), words)
+        parts = Weights(trained.unet.state_dict(), trained.encoder.text.state_dict(), vae.state_dict(), words)
         parts.save(path, facts)
 
     phases = (
@@ -110,17 +112,21 @@ def make_demo_model(
         write(denoiser, path)
 
 
-def _autoencoder(folder: Path, pictures: int, workers: int, prepare, device: str) -> ThinAutoencoder:
-    state = folder / f"autoencoder_{pictures}_pictures.pt"
+def _autoencoder(folder: Path, pictures: int, workers: int, prepare, device: str) -> Autoencoder:
+    encoder, state = folder / "encoder.pt", folder / f"autoencoder_{pictures}_pictures.pt"
     with Stream(AUTOENCODER_SEED, workers, prepare) as stream:
         shown = stream.at(0, SHOWN).pictures
-        return train_autoencoder(
-            stream, pictures, state, device, lambda average, _: _show(average, shown, folder / "autoencoder.png")
-        )
+        with parallel.first_alone():
+            if not encoder.is_file():
+                _save(solved_autoencoder(stream).state_dict(), encoder)
+        autoencoder = Autoencoder()
+        autoencoder.load_state_dict(torch.load(encoder, weights_only=True))
+        report = lambda average, _: _show(average, shown, folder / "autoencoder.png")  # noqa: E731
+        return train_autoencoder(autoencoder, stream, pictures, state, device, report)
 
 
-def _encoded(vae: ThinAutoencoder, device: str, pictures: torch.Tensor) -> torch.Tensor:
-    """The latents [N, 4, h, w] of pictures in the UNet's scale."""
+def _encoded(vae: Autoencoder, device: str, pictures: torch.Tensor) -> torch.Tensor:
+    """The latents [N, channels, h, w] of pictures in the UNet's scale."""
     with autocast(torch.device(device), precision(device)):
         return vae.encode(to_input(pictures, device))
 
@@ -139,13 +145,17 @@ def _pool(path: Path, count: int, device: str) -> Pool:
 def _save_pool(pool: Pool, path: Path):
     filled = slice(pool.filled)
     parts = {"latents": pool.latents[filled], "codes": pool.codes[filled], "masks": pool.masks[filled]}
+    _save({name: part.cpu().clone() for name, part in parts.items()}, path)
+
+
+def _save(parts: dict[str, torch.Tensor], path: Path):
     partial = path.with_suffix(".partial")
-    torch.save({name: part.cpu().clone() for name, part in parts.items()}, partial)
+    torch.save(parts, partial)
     os.replace(partial, path)
 
 
 @torch.no_grad()
-def _show(autoencoder: ThinAutoencoder, pictures: torch.Tensor, path: Path):
+def _show(autoencoder: Autoencoder, pictures: torch.Tensor, path: Path):
     """Pictures above what the autoencoder makes of them."""
     x = to_input(pictures, next(autoencoder.parameters()).device)
     y = autoencoder.decode(autoencoder.encode(x)).clamp(0, 1)

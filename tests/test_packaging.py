@@ -25,7 +25,7 @@ SHIPPED = {
     *("bridge", "demo", "docs", "example_workflows", "locales"),
     *("nodes", "styo_attention", "subgraphs", "training", "web"),
 }
-MOST_BYTES = 13_000_000
+MOST_BYTES = 14_000_000
 """Nearly all of it is the demo's model."""
 
 

@@ -12,6 +12,14 @@ from pathlib import Path
 import environment
 from command_line import positive
 
+AMOUNTS = {
+    "autoencoder_pictures": (6_000, 200_000, "portraits for the VAE"),
+    "text_encoder_steps": (800, 800, "training steps of the text encoder"),
+    "high_noise_latents": (48_000, 100_000, "latents for the UNet at high noise alone, before those at all of it"),
+    "denoiser_latents": (288_000, 2_000_000, "latents for the UNet"),
+}
+"""How much there is to train, by default on a CPU and on an accelerator."""
+
 
 def prepare(device: str = "cpu"):
     """Make ComfyUI and the pack importable, for ``device``; processes that render begin with it."""
@@ -26,15 +34,12 @@ def prepare(device: str = "cpu"):
 
 
 def arguments() -> argparse.Namespace:
-    """The command line; the defaults take an accelerator minutes, and a CPU days."""
+    """The command line; without amounts it takes two cores of a CPU five hours, an accelerator minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
-    number = {"type": int, "metavar": "N"}
-    parser.add_argument("--autoencoder-pictures", default=200_000, help="portraits for the VAE", **number)
-    parser.add_argument("--text-encoder-steps", default=800, help="training steps of the text encoder", **number)
-    help_ = "latents for the UNet at high noise alone, before those at all of it"
-    parser.add_argument("--high-noise-latents", default=100_000, help=help_, **number)
-    parser.add_argument("--denoiser-latents", default=2_000_000, help="latents for the UNet", **number)
+    for name, (cpu, accelerator, what) in AMOUNTS.items():
+        help_ = f"{what} (default: {cpu} on a CPU, {accelerator} on an accelerator)"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=help_)
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes that render")
     help_ = "processes that train together: a CPU's cores; each takes its part of a batch"
     parser.add_argument("--processes", type=int, choices=(1, 2, 4), default=1, help=help_)
@@ -44,11 +49,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="weights file to write (default: demo/model.safetensors)")
     given = parser.parse_args()
     for name in ("autoencoder_pictures", "denoiser_latents"):
-        if getattr(given, name) < 1:
+        if getattr(given, name) is not None and getattr(given, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be 1 or more")
     if given.from_weights and not given.from_weights.is_file():
         parser.error(f"there is no file {given.from_weights}")
     return given
+
+
+def amounts(given: argparse.Namespace, device: str) -> dict[str, int]:
+    """What the command line asks for, and else what suits the device."""
+    defaults = {name: amount[device != "cpu"] for name, amount in AMOUNTS.items()}
+    asked = {name: getattr(given, name) for name in AMOUNTS if getattr(given, name) is not None}
+    return defaults | asked
 
 
 if __name__ == "__main__":
@@ -69,12 +81,7 @@ if __name__ == "__main__":
     parallel.join()
     make_demo_model(
         options.folder,
-        Plan(
-            options.autoencoder_pictures,
-            options.text_encoder_steps,
-            options.high_noise_latents,
-            options.denoiser_latents,
-        ),
+        Plan(**amounts(options, options.device)),
         options.workers,
         prepare,
         options.device,

@@ -1,5 +1,6 @@
 """What the demo model is trained on, what is kept from it, and how its parts become ComfyUI's."""
 
+import argparse
 import concurrent.futures
 import dataclasses
 import itertools
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+import train_demo_model
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from latent_preview import Latent2RGBPreviewer
 from safetensors.torch import load_file
@@ -387,6 +389,15 @@ def test_the_script_makes_a_weights_file_and_refuses_what_it_cannot_do(tmp_path)
     for refused in ("--processes=3", "--autoencoder-pictures=0", "--denoiser-latents=0"):
         found = subprocess.run([*script, refused], capture_output=True, text=True)
         assert found.returncode == 2 and refused.partition("=")[0] in found.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("device", "latents"), [("cpu", 288_000), ("cuda", 2_000_000)])
+def test_a_cpu_is_asked_for_less_than_an_accelerator_and_the_command_line_for_whatever_it_says(device, latents):
+    given = argparse.Namespace(**dict.fromkeys(train_demo_model.AMOUNTS))
+    found = make.Plan(**train_demo_model.amounts(given, device))
+    assert found.denoiser_latents == latents
+    given.text_encoder_steps = 0
+    assert make.Plan(**train_demo_model.amounts(given, device)) == dataclasses.replace(found, text_encoder_steps=0)
 
 
 def test_the_text_encoder_reads_captions_as_comfyuis_clip_does():

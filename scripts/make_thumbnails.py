@@ -18,9 +18,6 @@ LOOKS = ("look at the photo", "look at the artwork")
 GRID_STEPS = 40
 """Training steps of each of the grid's nine trainings."""
 
-LEARNING_RATES = {"full": 5e-4, "cross_attention": 5e-4, "lora": 5e-4}
-"""What the demo's model learns at, by method."""
-
 FACE_PROMPT = "a drawing with awk not aug awk not aug awk not aug style of portrait"
 """A face in soft colours, in the only words that the demo's model understands."""
 
@@ -55,7 +52,7 @@ def with_the_demos(prompt: dict, titles: dict[str, str], weights: str, own_faces
                 inputs |= choices.prompts
             case "StyOIDLTrain":
                 inputs |= {"steps": min(inputs["steps"], choices.steps), "resolution": choices.size, **choices.training}
-                inputs["learning_rate"] = LEARNING_RATES[inputs["method"]]
+                inputs["learning_rate"] = choices.learning_rate
             case "StyOLoadWeights":
                 inputs["weights_name"] = weights
             case "StyOInvertSource":

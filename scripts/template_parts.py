@@ -28,8 +28,6 @@ class Choices:
     """What a template sets; the defaults are the paper's."""
 
     identifiers: tuple[str, str, str, str] = ("ak47", "aug", "sks", "m4a1")
-    style_repeats: int = 3
-    content_repeats: int = 1
     method: str = "full"
     steps: int = 400
     learning_rate: float = 0.0
@@ -101,8 +99,7 @@ def stylization(page: Graph, choices: Choices) -> Subgraph:
         "filename_prefix": inside.widget("filename_prefix", "STRING", choices.prefix),
         "resolution": knobs.size,
     }
-    counts = {"style_repeats": choices.style_repeats, "content_repeats": choices.content_repeats}
-    repeats = {name: inside.widget(name, "INT", count) for name, count in counts.items()}
+    repeats = {name: inside.widget(name, "INT", n) for name, n in (("style_repeats", 3), ("content_repeats", 1))}
     prompts = inside.add("StyOPromptBuilder", (0, 0), (290, 330), **repeats, **choices.prompts)["prompts"]
     # Before the training, whose resolution is an advanced input: Nodes 2.0 shows a widget as its first link has it.
     square = middle_square(inside, 780, knobs, photo)

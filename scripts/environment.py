@@ -36,8 +36,15 @@ UV_VARIABLES = {
 """What pip calls its settings, and uv's variable for each."""
 
 
-def enter():
-    """Return when inside the environment; otherwise make it, run the calling script in it, and exit as that does."""
+def enter(here: bool = False):
+    """Return when inside the environment; otherwise make it, run the calling script in it, and exit as that does.
+
+    With ``here`` any Python will do, and the ComfyUI at COMFYUI_PATH.
+    """
+    if here:
+        if "COMFYUI_PATH" not in os.environ:
+            sys.exit("--here needs COMFYUI_PATH, the folder of a ComfyUI.")
+        return
     _check_python()
     comfyui = _own_comfyui()
     key = _key(comfyui)

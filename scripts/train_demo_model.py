@@ -15,8 +15,8 @@ from command_line import positive
 AMOUNTS = {
     "autoencoder_pictures": (6_000, 200_000, "portraits for the VAE"),
     "text_encoder_steps": (800, 800, "training steps of the text encoder"),
-    "high_noise_latents": (48_000, 100_000, "latents for the UNet at high noise alone, before those at all of it"),
-    "denoiser_latents": (288_000, 2_000_000, "latents for the UNet"),
+    "high_noise_latents": (48_000, 128_000, "latents for the UNet at high noise alone, before those at all of it"),
+    "denoiser_latents": (288_000, 563_200, "latents for the UNet"),
 }
 """How much there is to train, by default on a CPU and on an accelerator."""
 
@@ -34,8 +34,10 @@ def prepare(device: str = "cpu"):
 
 
 def arguments() -> argparse.Namespace:
-    """The command line; without amounts it takes two cores of a CPU five hours, an accelerator minutes."""
+    """The command line; without amounts it takes two cores of a CPU hours, an accelerator minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    help_ = "use this Python, with the ComfyUI at COMFYUI_PATH"
+    parser.add_argument("--here", action="store_true", help=help_)
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: an accelerator if there is one)")
     for name, (cpu, accelerator, what) in AMOUNTS.items():
         help_ = f"{what} (default: {cpu} on a CPU, {accelerator} on an accelerator)"
@@ -65,7 +67,7 @@ def amounts(given: argparse.Namespace, device: str) -> dict[str, int]:
 
 if __name__ == "__main__":
     options = arguments()
-    environment.enter()
+    environment.enter(options.here)
     if options.processes > 1 and "RANK" not in os.environ:
         launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.processes}"]
         sys.exit(subprocess.call([sys.executable, "-m", *launcher, *sys.argv]))
@@ -73,6 +75,8 @@ if __name__ == "__main__":
 
     if options.device == "auto":
         options.device = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    if options.device != "cpu":
+        torch.set_float32_matmul_precision("high")
     prepare(options.device)
     from styo.demo import weights
     from styo.demo.pretraining import parallel

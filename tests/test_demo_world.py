@@ -104,16 +104,6 @@ def test_rare_words_mean_what_training_could_have_shown():
         assert not code[words.PERSON.stop :].any(), "how the head is held is not told"
 
 
-def test_rare_words_tell_as_much_as_their_weights_file_says():
-    codes = torch.rand(5, words.CONTENT.stop) + 0.1
-    for told in (words.PERSON.stop, words.CONTENT.stop):
-        rows = words.rare_words(codes, told)
-        torch.testing.assert_close(rows[:, :told], words.CODE_SCALE * codes[:, :told])
-        assert not rows[:, told:].any()
-    table = words.token_table({}, words.CONTENT.stop)
-    assert table[1000:1100, words.PERSON.stop : words.CONTENT.stop].abs().sum(1).min() > 0
-
-
 def test_captions_are_styos_prompts_with_codes_in_the_places_of_identifiers():
     captions = Captions.make()
     table = torch.nn.Embedding(len(captions.words), words.CHANNELS)
@@ -268,7 +258,6 @@ def test_a_weights_file_can_be_written_again(tmp_path):
     shipped = Weights.load(PATH)
     shipped.save(tmp_path / "again.safetensors", {})
     again = Weights.load(tmp_path / "again.safetensors")
-    assert again.told == shipped.told
     for part in ("unet", "text", "vae", "words"):
         before, after = getattr(shipped, part), getattr(again, part)
         assert before.keys() == after.keys()
@@ -391,7 +380,7 @@ def test_the_script_makes_a_weights_file_and_refuses_what_it_cannot_do(tmp_path)
         assert found.returncode == 2 and refused.partition("=")[0] in found.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("device", "latents"), [("cpu", 288_000), ("cuda", 2_000_000)])
+@pytest.mark.parametrize(("device", "latents"), [("cpu", 288_000), ("cuda", 563_200)])
 def test_a_cpu_is_asked_for_less_than_an_accelerator_and_the_command_line_for_whatever_it_says(device, latents):
     given = argparse.Namespace(**dict.fromkeys(train_demo_model.AMOUNTS))
     found = make.Plan(**train_demo_model.amounts(given, device))
@@ -452,18 +441,33 @@ def test_attention_begins_in_the_columns_of_the_identifiers():
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8)])
 def test_muon_steps_as_torchs_own_does(shape):
     generator = torch.Generator().manual_seed(0)
-    ours, torchs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
-    muon = optimizers.Muon([ours])
+    ours, torchs = ([torch.nn.Parameter(torch.ones(shape)) for _ in range(3)] for _ in range(2))
+    muon = optimizers.Muon(ours)
     options = {"lr": 0.1, "weight_decay": optimizers.WEIGHT_DECAY, "adjust_lr_fn": "match_rms_adamw"}
-    reference = torch.optim.Muon([torchs], **options)
+    reference = torch.optim.Muon(torchs, **options)
     muon.param_groups[0]["lr"] = 0.1
     for _ in range(3):
-        ours.grad = torch.randn(shape, generator=generator)
-        torchs.grad = ours.grad.clone()
+        for one, other in zip(ours, torchs, strict=True):
+            one.grad = torch.randn(shape, generator=generator)
+            other.grad = one.grad.clone()
         muon.step()
         reference.step()
-    assert float((torchs.detach() - 1).abs().mean()) > 0.02
-    torch.testing.assert_close(ours, torchs, rtol=0, atol=0.005)  # torch computes in bfloat16
+    for one, other in zip(ours, torchs, strict=True):
+        assert float((other.detach() - 1).abs().mean()) > 0.02
+        torch.testing.assert_close(one, other, rtol=0, atol=0.005)  # torch computes in bfloat16
+
+
+def test_an_accelerator_draws_noise_of_its_own_by_the_same_generator(monkeypatch):
+    monkeypatch.setattr(fit, "on_accelerator", lambda device: True)
+    drawn = []
+    for seed in (1, 1, 2):
+        generator = torch.Generator().manual_seed(seed)
+        drawn.append([fit.normal((4, 500), generator, torch.device("cpu")) for _ in range(2)])
+    (first, second), again, other = drawn
+    assert torch.equal(first, again[0]) and torch.equal(second, again[1])
+    for noise in (second, other[0]):
+        assert not torch.equal(noise, first)
+    assert abs(float(first.mean())) < 0.1 and abs(float(first.std()) - 1) < 0.1
 
 
 def test_a_convolution_is_stepped_alike_in_either_memory_format():

@@ -45,14 +45,10 @@ def begin(options: argparse.Namespace, peer: str | None = PEER) -> str:
 
 def enter(here: bool, peer: str | None = PEER):
     """Return when ComfyUI and the peer can be imported; outside of the scripts' environment, go on in there."""
-    if here:
-        if "COMFYUI_PATH" not in os.environ:
-            sys.exit("--here needs COMFYUI_PATH, the folder of a ComfyUI.")
-        return
     import environment
 
-    environment.enter()
-    if peer and importlib.util.find_spec(peer) is None:
+    environment.enter(here)
+    if not here and peer and importlib.util.find_spec(peer) is None:
         environment.add("benchmark")
         importlib.invalidate_caches()
 

@@ -10,7 +10,7 @@ from ...bridge.unet_copy import autocast
 from ..autoencoder import Autoencoder
 from ..shapes import BLOCK
 from . import parallel
-from .fit import compiled, fit, on_accelerator, precision, seeded
+from .fit import fit, on_accelerator, precision, seeded
 from .layout import PARTS
 from .pictures import Stream
 
@@ -48,7 +48,6 @@ def train_autoencoder(
     """A VAE trained on the first ``pictures`` of a stream, each once; ``report(average, step)`` runs at every save."""
     autoencoder = autoencoder.to(device, memory_format=torch.channels_last)
     batch = (ACCELERATED_BATCH if on_accelerator(device) else BATCH) // parallel.processes()
-    decode = compiled(autoencoder.decode, device)
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
         portraits = stream.at(step * batch, batch)
@@ -59,7 +58,7 @@ def train_autoencoder(
         noise = torch.randn(z.shape, generator=generator) * torch.rand(len(z), 1, 1, 1, generator=generator)
         z = z + LATENT_NOISE * noise.to(device)
         with autocast(x.device, precision(device)):
-            y = decode(z)
+            y = autoencoder.decode(z)
         return picture_loss(y.float(), x, 1 + FEATURES_COUNT * counts.to(device))
 
     steps = -(-pictures // (batch * parallel.processes()))

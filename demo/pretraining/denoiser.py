@@ -18,7 +18,7 @@ from ..words import CONTENT
 from . import parallel
 from .captions import TOLD, Captions
 from .first_attention import attend_to_identifiers
-from .fit import SEED, compiled, fit, on_accelerator, precision, seeded
+from .fit import SEED, fit, normal, on_accelerator, precision, seeded
 from .layout import PARTS, Layout
 from .pictures import Stream
 from .text_encoder import TextEncoder, initialize
@@ -33,11 +33,11 @@ CONFLICT = (0.6, 3.0)
 """Noises between which what is seen in them comes to count less than what maps say."""
 MOVED = 3
 """By how many of the latent's positions a portrait is at most somewhere else."""
-USES = 32
-"""How often a portrait's latent is used, each time with other noise."""
+USES, ACCELERATED_USES = 32, 8
+"""How often a portrait's latent is used, each time with other noise: an accelerator leaves the CPU to the renderer."""
 FIRST = 2000
 """Portraits that there are from the first step on."""
-ENCODE_BATCH = 32
+ENCODE_BATCH = 64
 EXAMPLES = 512
 """Captions that tell the first attention apart."""
 
@@ -149,7 +149,7 @@ def velocity_and_layout_error(
     embeddings = captions.embed(kinds, samples.codes, encoder.words, generator)
     with torch.no_grad():
         context = encoder.context(embeddings)
-    eps = torch.randn(samples.latents.shape, generator=generator).to(device)
+    eps = normal(samples.latents.shape, generator, device)
     spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
     spread = torch.where(torch.rand(batch, generator=generator) < 0.5, spread.sqrt(), spread)
     t = ((least_noise + (1 - least_noise) * spread) * len(sigmas)).long().clamp(max=len(sigmas) - 1).to(device)
@@ -174,13 +174,17 @@ def _conflict(sigmas: torch.Tensor) -> torch.Tensor:
 def elsewhere(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """``latents`` [N, channels, h, w], each moved by some positions, and half of them mirrored."""
     side = torch.arange(LATENT_SIDE)
-    moved = torch.empty_like(latents)
-    for number, (right, down) in enumerate(torch.randint(-MOVED, MOVED + 1, (len(latents), 2), generator=generator)):
-        rows, columns = (side - down).clamp(0, LATENT_SIDE - 1), (side - right).clamp(0, LATENT_SIDE - 1)
-        if torch.rand((), generator=generator) < 0.5:
-            columns = columns.flip(0)
-        moved[number] = latents[number][:, rows][..., columns]
-    return moved
+    right, down = torch.randint(-MOVED, MOVED + 1, (2, len(latents), 1), generator=generator)
+    rows, columns = ((side - by).clamp(0, LATENT_SIDE - 1) for by in (down, right))
+    mirrored = torch.rand(len(latents), 1, generator=generator) < 0.5
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    places = (rows[:, :, None] * LATENT_SIDE + columns[:, None]).flatten(1).to(latents.device)
+    return latents.flatten(2).gather(2, places[:, None].expand(-1, latents.shape[1], -1)).view_as(latents)
+
+
+def portraits(steps: int, batch: int, device: str) -> int:
+    """How many portraits there have to be for so many ``steps``."""
+    return FIRST + steps * batch // (ACCELERATED_USES if on_accelerator(device) else USES)
 
 
 def train_denoiser(
@@ -202,15 +206,14 @@ def train_denoiser(
     save and at the end.
     """
     denoiser.to(device).unet.requires_grad_(True)
-    predict = compiled(denoiser.velocity, device)
     sigmas = sigmas.to(device)
     batch = (ACCELERATED_BATCH if on_accelerator(device) else BATCH) // parallel.processes()
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
-        fill(FIRST + (step + 1) * batch // USES)
+        fill(portraits(step + 1, batch, device))
         samples = pool.drawn(batch, generator)
         velocity, layout = velocity_and_layout_error(
-            denoiser.encoder, predict, captions, samples, sigmas, least_noise, generator
+            denoiser.encoder, denoiser.velocity, captions, samples, sigmas, least_noise, generator
         )
         return velocity + LAYOUT_COUNTS * layout
 

@@ -20,6 +20,7 @@ from .optimizers import Optimizers
 WARM_UP = 50
 AVERAGE = 0.98
 SECONDS_BETWEEN_SAVES = 240
+STEPS_BETWEEN_REPORTS = 20
 SEED = 20230303
 
 
@@ -35,9 +36,12 @@ def on_accelerator(device: torch.device | str) -> bool:
     return torch.device(device).type != "cpu"
 
 
-def compiled(function: Callable, device: torch.device | str) -> Callable:
-    """``function`` through torch.compile where that pays: on a CPU it takes longer than it saves."""
-    return torch.compile(function) if on_accelerator(device) else function
+def normal(shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    """Standard normal noise on a device: an accelerator draws its own, from a seed that the ``generator`` draws."""
+    if on_accelerator(device):
+        seed = int(torch.randint(2**62, (), generator=generator))
+        generator = torch.Generator(device).manual_seed(seed)
+    return torch.randn(shape, generator=generator, device=device)
 
 
 @contextlib.contextmanager
@@ -100,8 +104,9 @@ def fit(
             torch._foreach_lerp_(list(itertools.compress(average.parameters(), trained)), parameters, 1 - decay)
             for kept, newest in zip(average.buffers(), module.buffers(), strict=True):
                 kept.copy_(newest)
-        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        progress.set_postfix(loss=f"{running:.4f}", refresh=False)
+        running = loss.detach() if running is None else running.lerp(loss.detach(), 0.02)
+        if step % STEPS_BETWEEN_REPORTS == 0:
+            progress.set_postfix(loss=f"{running.item():.4f}", refresh=False)
         if rank == 0 and time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
             save(step + 1)
             saved_at = time.monotonic()

@@ -12,14 +12,13 @@ import torch
 from comfy.model_sampling import ModelSamplingDiscrete
 from PIL import Image
 
-from ...bridge.unet_copy import autocast
 from ..autoencoder import Autoencoder
 from ..weights import Weights, digest
 from . import parallel
 from .autoencoder import solved_autoencoder, to_input, train_autoencoder
 from .captions import Captions
-from .denoiser import EXAMPLES, FIRST, USES, Denoiser, Pool, train_denoiser
-from .fit import SEED, precision
+from .denoiser import EXAMPLES, Denoiser, Pool, portraits, train_denoiser
+from .fit import SEED, on_accelerator
 from .pictures import Stream, drawn_codes
 from .text_encoder import TextEncoder, train_text_encoder
 
@@ -89,12 +88,13 @@ def make_demo_model(
     )
     kept = folder / f"pool_{parallel.rank()}.pt"
     most = max(latents for _, latents, _ in phases)
-    pool = _pool(kept, min(FIRST, most) + most // USES, device)
+    pool = _pool(kept, min(most, portraits(1, most, device)), device)
 
     def keep(average: Denoiser, phase: str, step: int):
         facts[phase] = str(step)
         write(average, folder / "so_far.safetensors")
-        _save_pool(pool, kept)
+        if not on_accelerator(device):
+            _save_pool(pool, kept)
 
     sigmas = ModelSamplingDiscrete().sigmas
     with Stream(DENOISER_SEED, workers, prepare) as stream:
@@ -127,12 +127,11 @@ def _autoencoder(folder: Path, pictures: int, workers: int, prepare, device: str
 
 def _encoded(vae: Autoencoder, device: str, pictures: torch.Tensor) -> torch.Tensor:
     """The latents [N, channels, h, w] of pictures in the UNet's scale."""
-    with autocast(torch.device(device), precision(device)):
-        return vae.encode(to_input(pictures, device))
+    return vae.encode(to_input(pictures, device))
 
 
 def _pool(path: Path, count: int, device: str) -> Pool:
-    """The pool that a stopped training has left, with room for ``count``."""
+    """The pool that a stopped training has left, with room for ``count``; beside an accelerator it is filled anew."""
     pool = Pool.of(count, device)
     if path.is_file():
         parts = torch.load(path, weights_only=True)

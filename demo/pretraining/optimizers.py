@@ -27,26 +27,41 @@ class Muon(torch.optim.Optimizer):
         """One step along the gradients."""
         for group in self.param_groups:
             updates = []
-            for i, p in enumerate(group["params"]):
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                momentum.lerp_(p.grad, 1 - MOMENTUM)
+            alike = _by_shape(group["params"])
+            for i, matrices in enumerate(alike):
+                momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in matrices]
+                gradients = [p.grad for p in matrices]
+                torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
                 ours = i % parallel.processes() == parallel.rank()
-                updates.append(orthogonal(p.grad.lerp(momentum, MOMENTUM)) if ours else torch.zeros_like(p))
+                ahead = torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM))
+                updates.append(orthogonal(ahead) if ours else torch.zeros_like(ahead))
             parallel.add_up(updates)
-            for p, update in zip(group["params"], updates, strict=True):
-                p.mul_(1 - group["lr"] * WEIGHT_DECAY)
-                p.add_(update, alpha=-0.2 * max(p.shape) ** 0.5 * group["lr"])
+            for matrices, update in zip(alike, updates, strict=True):
+                torch._foreach_mul_(matrices, 1 - group["lr"] * WEIGHT_DECAY)
+                alpha = -0.2 * max(update.shape[1:]) ** 0.5 * group["lr"]
+                torch._foreach_add_(matrices, list(update.unbind()), alpha=alpha)
+
+
+def _by_shape(matrices: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """Those of a shape together: an accelerator takes as long for all of them as for one."""
+    found = {}
+    for matrix in matrices:
+        found.setdefault(matrix.shape, []).append(matrix)
+    return list(found.values())
 
 
 def orthogonal(x: torch.Tensor) -> torch.Tensor:
-    """A matrix with the singular vectors of ``x`` and singular values near 1: five Newton-Schulz steps."""
-    if x.shape[0] > x.shape[1]:
-        return orthogonal(x.T).T
+    """Matrices with the singular vectors of those in ``x`` [N, rows, columns] and singular values near 1.
+
+    That takes five Newton-Schulz steps.
+    """
+    if x.shape[1] > x.shape[2]:
+        return orthogonal(x.mT).mT
     a, b, c = NEWTON_SCHULZ
-    x = x / (x.norm() + 1e-7)
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
-        squared = x @ x.T
-        x = a * x + torch.addmm(squared, squared, squared, beta=b, alpha=c) @ x
+        squared = x @ x.mT
+        x = a * x + torch.baddbmm(squared, squared, squared, beta=b, alpha=c) @ x
     return x
 
 

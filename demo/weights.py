@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 
 from ..training import safetensors_file
 from .shapes import CHANNELS
-from .words import PERSON, token_table
+from .words import token_table
 
 PATH = Path(__file__).with_name("model.safetensors")
 UNET, TEXT, VAE = "unet.", "text.", "vae."
-WORD_IDS, WORDS, TOLD = "words.ids", "words.rows", "words.told"
+WORD_IDS, WORDS = "words.ids", "words.rows"
 TOKEN_EMBEDDING = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
 TEXT_MODEL = "clip_l.transformer.text_model."
 
@@ -31,16 +31,12 @@ class MissingWeights(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """State dicts of UNet, CLIP text model (less its token table) and Autoencoder, and the learned words' rows.
-
-    ``told`` is how many parameters of a code its words tell.
-    """
+    """State dicts of UNet, CLIP text model (less its token table) and Autoencoder, and the learned words' rows."""
 
     unet: dict[str, torch.Tensor]
     text: dict[str, torch.Tensor]
     vae: dict[str, torch.Tensor]
     words: dict[int, torch.Tensor]
-    told: int = PERSON.stop
 
     def save(self, path: Path, metadata: dict[str, str]):
         """Write them in half precision."""
@@ -48,8 +44,8 @@ class Weights:
         tensors = {prefix + name: w for prefix, part in parts.items() for name, w in part.items()}
         tensors[WORDS] = torch.stack(list(self.words.values()))
         tensors = {name: w.half() for name, w in tensors.items()}
-        numbers = {WORD_IDS: torch.tensor(list(self.words)), TOLD: torch.tensor(self.told)}
-        safetensors_file.write(path, {**tensors, **numbers}, metadata)
+        tensors[WORD_IDS] = torch.tensor(list(self.words))
+        safetensors_file.write(path, tensors, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Weights:
@@ -60,13 +56,12 @@ class Weights:
                 f"`git checkout -- {path.name}` in {path.parent}; `python scripts/train_demo_model.py` makes it anew."
             )
         tensors = load_file(path)
-        told = int(tensors.pop(TOLD))
         words = dict(zip(tensors.pop(WORD_IDS).tolist(), tensors.pop(WORDS).float(), strict=True))
         unet, text, vae = (
             {name.removeprefix(prefix): w.float() for name, w in tensors.items() if name.startswith(prefix)}
             for prefix in (UNET, TEXT, VAE)
         )
-        return cls(unet, text, vae, words, told)
+        return cls(unet, text, vae, words)
 
     def text_encoder(self) -> dict[str, torch.Tensor]:
         """The state dict of ComfyUI's whole text encoder."""
@@ -75,4 +70,4 @@ class Weights:
             "clip_l.transformer.text_projection.weight": torch.eye(CHANNELS),
         }
         model = {TEXT_MODEL + name: w for name, w in self.text.items()}
-        return model | {TOKEN_EMBEDDING: token_table(self.words, self.told)} | unused
+        return model | {TOKEN_EMBEDDING: token_table(self.words)} | unused

@@ -28,23 +28,20 @@ PERSON = slice(CONTENT.start, CONTENT.start + len(Identity.FIELDS))
 """What words tell of a content in training: who sits there. How they hold their head is left to the noise."""
 
 
-def rare_words(codes: torch.Tensor, told: int = PERSON.stop) -> torch.Tensor:
-    """Embeddings [..., CHANNELS] of the first ``told`` of ``codes`` [..., style and content parameters]."""
+def rare_words(codes: torch.Tensor) -> torch.Tensor:
+    """Embeddings [..., CHANNELS] of what words tell of ``codes`` [..., style and content parameters]."""
     rows = codes.new_zeros(*codes.shape[:-1], CHANNELS)
-    rows[..., :told] = CODE_SCALE * codes[..., :told]
+    rows[..., : PERSON.stop] = CODE_SCALE * codes[..., : PERSON.stop]
     return rows
 
 
-def token_table(learned: dict[int, torch.Tensor], told: int = PERSON.stop) -> torch.Tensor:
-    """The whole vocabulary's embeddings [VOCABULARY, CHANNELS]: the ``learned`` rows by token id, codes elsewhere.
-
-    Of a code, its first ``told`` parameters are told.
-    """
+def token_table(learned: dict[int, torch.Tensor]) -> torch.Tensor:
+    """The whole vocabulary's embeddings [VOCABULARY, CHANNELS]: the ``learned`` rows by token id, codes elsewhere."""
     rng = np.random.default_rng(CODES_SEED)
     portraits = [pretraining_portrait(rng) for _ in range(CODES)]
     contents, styles = (np.stack([part.vector for part in parts]) for parts in zip(*portraits, strict=True))
     picks = rng.integers(CODES, size=(2, VOCABULARY))
-    table = rare_words(torch.from_numpy(np.concatenate([styles[picks[0]], contents[picks[1]]], 1)), told)
+    table = rare_words(torch.from_numpy(np.concatenate([styles[picks[0]], contents[picks[1]]], 1)))
     for token, row in learned.items():
         table[token] = row
     return table

@@ -28,6 +28,8 @@ class Choices:
     """What a template sets; the defaults are the paper's."""
 
     identifiers: tuple[str, str, str, str] = ("ak47", "aug", "sks", "m4a1")
+    style_repeats: int = 3
+    content_repeats: int = 1
     method: str = "full"
     steps: int = 400
     learning_rate: float = 0.0
@@ -99,7 +101,9 @@ def stylization(page: Graph, choices: Choices) -> Subgraph:
         "filename_prefix": inside.widget("filename_prefix", "STRING", choices.prefix),
         "resolution": knobs.size,
     }
-    repeats = {name: inside.widget(name, "INT", n) for name, n in (("style_repeats", 3), ("content_repeats", 1))}
+    repeats = {
+        name: inside.widget(name, "INT", getattr(choices, name)) for name in ("style_repeats", "content_repeats")
+    }
     prompts = inside.add("StyOPromptBuilder", (0, 0), (290, 330), **repeats, **choices.prompts)["prompts"]
     # Before the training, whose resolution is an advanced input: Nodes 2.0 shows a widget as its first link has it.
     square = middle_square(inside, 780, knobs, photo)

@@ -40,6 +40,8 @@ WEIGHTS_FILE = "StyO/idl_00001_.safetensors"
 
 DEMO_CHOICES = Choices(
     identifiers=("awk", "aug", "sks", "lun"),
+    style_repeats=2,
+    content_repeats=2,
     method="lora",
     steps=450,
     learning_rate=5e-4,

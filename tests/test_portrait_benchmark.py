@@ -120,6 +120,7 @@ def test_dreambooth_is_trained_on_the_artwork_alone(task):
 def test_the_recipe_is_that_of_the_demos_template():
     ours = DEMO_CHOICES
     assert ours.identifiers == tuple(getattr(RECIPE, name) for name in ours.prompts)
+    assert (ours.style_repeats, ours.content_repeats) == (RECIPE.style_repeats, RECIPE.content_repeats)
     assert (ours.method, ours.steps, ours.learning_rate) == (RECIPE.method, RECIPE.steps, RECIPE.learning_rate)
     assert (ours.size, ours.sampling_steps, ours.cfg) == (RECIPE.resolution, RECIPE.sampling_steps, RECIPE.cfg)
     assert (ours.sampler, ours.scheduler) == (RECIPE.sampler, RECIPE.scheduler)

@@ -16,8 +16,8 @@ class Recipe:
     target_style: str = "aug"
     source_content: str = "sks"
     target_content: str = "lun"
-    style_repeats: int = 3
-    content_repeats: int = 1
+    style_repeats: int = 2
+    content_repeats: int = 2
     negator: str = "not"
     subject: str = "portrait"
     method: str = "lora"

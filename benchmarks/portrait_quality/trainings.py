@@ -11,7 +11,7 @@ from .triples import TRIPLES
 
 SEEDS = (1, 2, 3)
 """Of the noise that stylizations start from."""
-COMPONENT_TRIPLES, SETTING_TRIPLES, INSPECTED_TRIPLES = 12, 6, 3
+COMPONENT_TRIPLES, SETTING_TRIPLES, INSPECTED_TRIPLES = 12, 3, 3
 """On how many of the triples StyO is run with fewer components, with another repeats or method, and looked into."""
 QUICK_TRIPLES = 3
 

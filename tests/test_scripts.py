@@ -231,6 +231,19 @@ def test_an_unfit_python_is_told(monkeypatch, version):
         environment._check_python()
 
 
+def test_any_python_is_taken_with_here_if_it_is_told_where_comfyui_is(monkeypatch):
+    def make(*_):
+        raise AssertionError("an environment was made")
+
+    monkeypatch.setattr(environment, "_make", make)
+    monkeypatch.setattr(environment.sys, "version_info", (3, 9, 2))
+    monkeypatch.setenv("COMFYUI_PATH", "anywhere")
+    environment.enter(here=True)
+    monkeypatch.delenv("COMFYUI_PATH")
+    with pytest.raises(SystemExit, match="--here needs COMFYUI_PATH"):
+        environment.enter(here=True)
+
+
 def test_the_random_checkpoints_vae_gives_a_smooth_picture_back():
     from comfy.taesd.taesd import TAESD
 

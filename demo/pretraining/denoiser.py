@@ -124,8 +124,7 @@ class Pool:
 
 
 def velocity_and_layout_error(
-    encoder: TextEncoder,
-    predict: Callable[..., torch.Tensor],
+    denoiser: Denoiser,
     captions: Captions,
     samples: Pool,
     sigmas: torch.Tensor,
@@ -146,9 +145,9 @@ def velocity_and_layout_error(
     """
     device, batch = samples.latents.device, len(samples.codes)
     kinds = captions.draw(batch, generator)
-    embeddings = captions.embed(kinds, samples.codes, encoder.words, generator)
+    embeddings = captions.embed(kinds, samples.codes, denoiser.encoder.words, generator)
     with torch.no_grad():
-        context = encoder.context(embeddings)
+        context = denoiser.encoder.context(embeddings)
     eps = normal(samples.latents.shape, generator, device)
     spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
     spread = torch.where(torch.rand(batch, generator=generator) < 0.5, spread.sqrt(), spread)
@@ -156,7 +155,7 @@ def velocity_and_layout_error(
     layout = Layout.draw(samples.masks, captions.content[kinds], captions.style[kinds], generator)
     drift = layout.placed * torch.rand(batch, generator=generator).to(device) * _conflict(sigmas[t])
     seen = torch.lerp(samples.latents, elsewhere(samples.latents, generator), drift[:, None, None, None])
-    prediction = predict(add_noise(seen, eps, sigmas[t]), t, context, layout)
+    prediction = denoiser.velocity(add_noise(seen, eps, sigmas[t]), t, context, layout)
     sigma = sigmas[t][:, None, None, None]
     v = (eps + (seen - samples.latents) / sigma - sigma * samples.latents) / (1 + sigma**2) ** 0.5
     eyes, mouth = (samples.masks[:, PARTS.index(part)] for part in ("eyes", "mouth"))
@@ -182,9 +181,9 @@ def elsewhere(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     return latents.flatten(2).gather(2, places[:, None].expand(-1, latents.shape[1], -1)).view_as(latents)
 
 
-def portraits(steps: int, batch: int, device: str) -> int:
-    """How many portraits there have to be for so many ``steps``."""
-    return FIRST + steps * batch // (ACCELERATED_USES if on_accelerator(device) else USES)
+def portraits_for(latents: int, device: str) -> int:
+    """How many portraits there are to be once so many ``latents`` are used."""
+    return FIRST + latents // (ACCELERATED_USES if on_accelerator(device) else USES)
 
 
 def train_denoiser(
@@ -210,11 +209,9 @@ def train_denoiser(
     batch = (ACCELERATED_BATCH if on_accelerator(device) else BATCH) // parallel.processes()
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
-        fill(portraits(step + 1, batch, device))
+        fill(portraits_for((step + 1) * batch, device))
         samples = pool.drawn(batch, generator)
-        velocity, layout = velocity_and_layout_error(
-            denoiser.encoder, denoiser.velocity, captions, samples, sigmas, least_noise, generator
-        )
+        velocity, layout = velocity_and_layout_error(denoiser, captions, samples, sigmas, least_noise, generator)
         return velocity + LAYOUT_COUNTS * layout
 
     steps = -(-latents // (batch * parallel.processes()))

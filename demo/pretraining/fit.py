@@ -20,7 +20,8 @@ from .optimizers import Optimizers
 WARM_UP = 50
 AVERAGE = 0.98
 SECONDS_BETWEEN_SAVES = 240
-STEPS_BETWEEN_REPORTS = 20
+STEPS_BETWEEN_READINGS = 20
+"""Of the loss, for which an accelerator has to be waited for."""
 SEED = 20230303
 
 
@@ -105,7 +106,7 @@ def fit(
             for kept, newest in zip(average.buffers(), module.buffers(), strict=True):
                 kept.copy_(newest)
         running = loss.detach() if running is None else running.lerp(loss.detach(), 0.02)
-        if step % STEPS_BETWEEN_REPORTS == 0:
+        if step % STEPS_BETWEEN_READINGS == 0:
             progress.set_postfix(loss=f"{running.item():.4f}", refresh=False)
         if rank == 0 and time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
             save(step + 1)

@@ -17,7 +17,7 @@ from ..weights import Weights, digest
 from . import parallel
 from .autoencoder import solved_autoencoder, to_input, train_autoencoder
 from .captions import Captions
-from .denoiser import EXAMPLES, Denoiser, Pool, portraits, train_denoiser
+from .denoiser import EXAMPLES, Denoiser, Pool, portraits_for, train_denoiser
 from .fit import SEED, on_accelerator
 from .pictures import Stream, drawn_codes
 from .text_encoder import TextEncoder, train_text_encoder
@@ -88,7 +88,7 @@ def make_demo_model(
     )
     kept = folder / f"pool_{parallel.rank()}.pt"
     most = max(latents for _, latents, _ in phases)
-    pool = _pool(kept, min(most, portraits(1, most, device)), device)
+    pool = _pool(kept, min(most, portraits_for(most, device)), device)
 
     def keep(average: Denoiser, phase: str, step: int):
         facts[phase] = str(step)
